@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef PMSM_FACTS_H
+#define PMSM_FACTS_H
+
+#include "common/base.h"
+
+/* The machine described as one JSON document, for the preflight. */
+
+/* Writes it; its size, or 0 if it does not fit. `probe` opens /dev/snapshot for a moment. */
+size_t facts_write(char *text, size_t capacity, bool probe);
+
+/* Prints it on stdout; an exit code. */
+int facts_print(bool probe);
+
+uint64_t facts_total_bytes(void);
+uint64_t facts_used_bytes(void);
+uint64_t facts_available_bytes(void);
+
+#endif

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "common/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define SNAPSHOT_PATH "/dev/snapshot"
+
+static int kernel_open(struct snapshot_device *device, bool for_writing)
+{
+	device->fd = open(SNAPSHOT_PATH, (for_writing ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+	return device->fd < 0 ? -errno : 0;
+}
+
+static int call(struct snapshot_device *device, unsigned long request, void *argument)
+{
+	return ioctl(device->fd, request, argument) < 0 ? -errno : 0;
+}
+
+static int kernel_freeze(struct snapshot_device *device)
+{
+	return call(device, SNAPSHOT_FREEZE, NULL);
+}
+
+static int kernel_create(struct snapshot_device *device, int *in_suspend)
+{
+	/* No limit but the kernel's own: shrinking memory in the window would take seconds. */
+	int error = call(device, SNAPSHOT_PREF_IMAGE_SIZE, (void *)ULONG_MAX);
+
+	*in_suspend = 1;
+	return error ? error : call(device, SNAPSHOT_CREATE_IMAGE, in_suspend);
+}
+
+static ssize_t kernel_read(struct snapshot_device *device, void *to, size_t bytes)
+{
+	ssize_t n = read(device->fd, to, bytes);
+
+	return n < 0 ? -errno : n;
+}
+
+static ssize_t kernel_write(struct snapshot_device *device, const void *from, size_t bytes)
+{
+	ssize_t n = write(device->fd, from, bytes);
+
+	return n < 0 ? -errno : n;
+}
+
+static int kernel_restore(struct snapshot_device *device)
+{
+	return call(device, SNAPSHOT_ATOMIC_RESTORE, NULL);
+}
+
+static int kernel_free_image(struct snapshot_device *device)
+{
+	return call(device, SNAPSHOT_FREE, NULL);
+}
+
+static int kernel_thaw(struct snapshot_device *device)
+{
+	return call(device, SNAPSHOT_UNFREEZE, NULL);
+}
+
+static int kernel_phases(struct snapshot_device *device, struct pmsm_snapshot_phases *phases)
+{
+	*phases = (struct pmsm_snapshot_phases){.size = sizeof(*phases)};
+	return call(device, PMSM_SNAPSHOT_GET_PHASES, phases);
+}
+
+static void kernel_close(struct snapshot_device *device)
+{
+	if (device->fd >= 0)
+		close(device->fd);
+	device->fd = -1;
+}
+
+const struct snapshot_operations snapshot_kernel = {
+    .open = kernel_open,
+    .freeze = kernel_freeze,
+    .create = kernel_create,
+    .read = kernel_read,
+    .write = kernel_write,
+    .restore = kernel_restore,
+    .free_image = kernel_free_image,
+    .thaw = kernel_thaw,
+    .phases = kernel_phases,
+    .close = kernel_close,
+};

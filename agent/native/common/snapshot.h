@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef PMSM_SNAPSHOT_H
+#define PMSM_SNAPSHOT_H
+
+#include <sys/types.h>
+
+#include "common/snapshot_abi.h"
+
+/*
+ * /dev/snapshot behind a table, so that everything above it is tested against a device of the
+ * tests' own. Answers: 0 (or a count of bytes), or -errno.
+ *
+ * Two properties of the real device shape everything that uses it:
+ *  - freeze() marks only the calling thread as one that is not frozen. Threads made afterwards
+ *    inherit the mark and must have ended before anything thaws.
+ *  - Closing it, also by the end of the process, frees the image and thaws all processes.
+ */
+struct snapshot_device;
+
+struct snapshot_operations {
+	int (*open)(struct snapshot_device *device, bool for_writing);
+	int (*freeze)(struct snapshot_device *device);
+	/* *in_suspend: 1 on the machine that took the snapshot, 0 on the one that woke from it. */
+	int (*create)(struct snapshot_device *device, int *in_suspend);
+	ssize_t (*read)(struct snapshot_device *device, void *to, size_t bytes);
+	ssize_t (*write)(struct snapshot_device *device, const void *from, size_t bytes);
+	int (*restore)(struct snapshot_device *device); /* returns only if it failed */
+	/*
+	 * Frees the image and thaws kernel threads, before file systems are thawed: a loop device
+	 * or a journal may need them to write. Processes stay frozen.
+	 */
+	int (*free_image)(struct snapshot_device *device);
+	int (*thaw)(struct snapshot_device *device); /* processes; nothing while an image is held */
+	int (*phases)(struct snapshot_device *device, struct pmsm_snapshot_phases *phases);
+	void (*close)(struct snapshot_device *device);
+};
+
+struct snapshot_device {
+	const struct snapshot_operations *ops;
+	int fd;
+	void *context; /* for a device of the tests */
+};
+
+extern const struct snapshot_operations snapshot_kernel;
+
+#endif

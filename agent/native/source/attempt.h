@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef PMSM_ATTEMPT_H
+#define PMSM_ATTEMPT_H
+
+#include "common/announce.h"
+#include "common/link.h"
+#include "common/quarantine.h"
+#include "common/snapshot.h"
+#include "common/state.h"
+#include "source/filesystems.h"
+#include "source/guard.h"
+#include "source/image.h"
+#include "source/nudge.h"
+#include "source/options.h"
+
+#define EDGES_MAX	     128
+#define CONTROL_BUFFER_BYTES (PMSM_HEADER_BYTES + PMSM_LIMIT_CONTROL_PAYLOAD_BYTES)
+#define SETTINGS_MAX	     8
+
+/* A phase edge that happened; those that could not be sent yet wait here. */
+struct edge {
+	uint16_t phase;
+	uint8_t edge;
+	uint64_t cycles;
+};
+
+/* A kernel setting that we changed, with what it was. */
+struct setting {
+	char path[96];
+	char before[32];
+};
+
+/* All that the source half knows about its attempt. One, allocated and locked before the window. */
+struct attempt {
+	struct options options;
+	struct state_cell state;
+	struct failure failure;
+	uint8_t mac[MAC_BYTES]; /* of the migration device, here */
+	int device_index;
+	uint64_t cycles_khz; /* measured before the window: afterwards the counter is another one */
+
+	struct link control;
+	struct link stream;
+	struct snapshot_device snapshot;
+	struct quarantine quarantine;
+	struct filesystems filesystems;
+	struct guard guard;
+	struct pipeline pipeline;
+	struct netlink diag;
+	struct announcer announcer;
+	struct nudge nudge;
+
+	struct edge edges[EDGES_MAX];
+	size_t edges_count;
+	size_t edges_sent;
+	bool flow_open; /* the control link may be written to */
+
+	struct setting settings[SETTINGS_MAX];
+	size_t settings_count;
+
+	const struct codec *codec;
+	struct pmsm_msg_prepared measured;
+	uint64_t progress_bytes; /* what the target says it has loaded */
+	uint32_t abort_code;
+	bool snapshot_tried;
+	int fault_phase; /* test hook, see faults.h */
+	int fault_action;
+
+	uint8_t control_buffer[CONTROL_BUFFER_BYTES];
+	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];
+};
+
+/* edges.c */
+void edge_mark(struct attempt *a, enum pmsm_phase phase, enum pmsm_edge edge);
+void edges_flush(struct attempt *a);
+
+/* control.c: the link to the orchestrator */
+int control_connect(struct attempt *a, enum pmsm_role role, uint32_t from, uint64_t deadline_ns);
+int control_send_id(struct attempt *a, uint16_t type);
+void control_send_thawed(struct attempt *a, uint32_t code);
+/* The kernel's own stamps; an unpatched kernel has none. */
+void control_send_stamps(struct attempt *a);
+bool frame_is_ours(const struct attempt *a, const struct frame *frame);
+int answer_ping(struct link *link, const struct frame *frame);
+
+/* prepare.c */
+int prepare(struct attempt *a);
+int await_freeze(struct attempt *a);
+void settings_restore(struct attempt *a);
+
+/* window.c */
+int window_run(struct attempt *a);
+int roll_back(struct attempt *a);
+bool kernel_is_ours(struct attempt *a); /* has our patches */
+
+/* hold.c: from commit on */
+int await_commit(struct attempt *a);
+int hold_given_up(struct attempt *a);
+
+/* rehome.c: on the new body */
+int rehome(struct attempt *a);
+
+#endif

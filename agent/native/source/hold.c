@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * After commit the source has given itself up. Whatever breaks now, it stays as it is: only an
+ * order of the orchestrator moves it, and it looks for the orchestrator for ever.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sys/reboot.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "source/attempt.h"
+#include "source/faults.h"
+
+#define RECONNECT_MS	 500
+#define HOLD_POLL_MS	 1000
+#define REPORT_LINGER_MS 100
+
+static int reconnect(struct attempt *a)
+{
+	int error;
+
+	link_close(&a->control);
+	error = control_connect(a, PMSM_ROLE_SOURCE, a->options.address.address,
+				clock_deadline_ms(RECONNECT_MS));
+	if (!error)
+		error = control_send_id(a, PMSM_MSG_GIVEN_UP);
+	if (error)
+		clock_sleep_ms(RECONNECT_MS);
+	return error;
+}
+
+__attribute__((noreturn)) static void release(struct attempt *a, unsigned int action)
+{
+	state_move(&a->state, STATE_GIVEN_UP, STATE_RELEASED);
+	control_send_id(a, PMSM_MSG_RELEASED);
+	clock_sleep_ms(REPORT_LINGER_MS); /* lets the last message leave */
+	for (;;) {
+		reboot(action == PMSM_RELEASE_ACTION_REBOOT ? RB_AUTOBOOT : RB_POWER_OFF);
+		clock_sleep_ms(RECONNECT_MS);
+	}
+}
+
+/* 1: the order to thaw came. Does not come back from a release. */
+static int take_order(struct attempt *a, const struct frame *frame)
+{
+	struct pmsm_msg_release m;
+
+	switch (frame->type) {
+	case PMSM_MSG_PING:
+		return answer_ping(&a->control, frame);
+	case PMSM_MSG_HELLO:
+	case PMSM_MSG_PONG:
+		return 0;
+	case PMSM_MSG_COMMIT:
+		if (frame_is_ours(a, frame))
+			return control_send_id(a, PMSM_MSG_GIVEN_UP);
+		return -EPROTO;
+	case PMSM_MSG_THAW:
+		return frame_is_ours(a, frame) ? 1 : -EPROTO;
+	case PMSM_MSG_RELEASE:
+		if (!frame_is_ours(a, frame))
+			return -EPROTO;
+		memcpy(&m, frame->payload, sizeof(m));
+		release(a, m.action);
+	default:
+		/* An abort that crossed the commit, say. Nothing but the two orders counts. */
+		return 0;
+	}
+}
+
+/* Returns only when the order to thaw came; then a->failure says why. */
+int hold_given_up(struct attempt *a)
+{
+	int result;
+
+	/* HOLD before GIVEN_UP is said: from here on nobody may thaw this machine by himself. */
+	guard_set(&a->guard, GUARD_HOLD);
+	state_move(&a->state, STATE_SENT, STATE_GIVEN_UP);
+	fault_strike(a, PMSM_PHASE_COMMIT);
+	result = control_send_id(a, PMSM_MSG_GIVEN_UP);
+	for (;;) {
+		struct pollfd p = {.events = POLLIN};
+		struct frame frame;
+
+		while (result < 0)
+			result = reconnect(a);
+		p.fd = a->control.fd;
+		poll(&p, 1, HOLD_POLL_MS);
+		while ((result = link_next(&a->control, &frame)) == 1) {
+			result = take_order(a, &frame);
+			if (result == 1) {
+				a->failure.phase = PMSM_PHASE_JUMP;
+				return failure_set(&a->failure, PMSM_E_NOT_JUMPED, 0,
+						   "the orchestrator ordered the thaw");
+			}
+			if (result < 0)
+				break;
+		}
+	}
+}

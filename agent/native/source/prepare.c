@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Everything that can be done before the window, so that the window need not. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/facts.h"
+#include "source/attempt.h"
+#include "source/faults.h"
+#include "source/measure.h"
+
+#define CONNECT_TIMEOUT_MS 5000
+#define FREEZE_TIMEOUT_MS  "3000"
+#define IDLE_POLL_MS	   1000
+
+static bool read_setting(const char *path, char *text, size_t capacity)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, text, capacity - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+static bool write_setting(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+/* Best effort: each of these makes the window shorter, none decides whether it works. */
+static void change_setting(struct attempt *a, const char *path, const char *value)
+{
+	struct setting *setting = &a->settings[a->settings_count];
+
+	if (a->settings_count == SETTINGS_MAX ||
+	    !read_setting(path, setting->before, sizeof(setting->before)) ||
+	    !write_setting(path, value))
+		return;
+	copy_text(setting->path, sizeof(setting->path), path);
+	a->settings_count++;
+}
+
+void settings_restore(struct attempt *a)
+{
+	while (a->settings_count > 0) {
+		struct setting *setting = &a->settings[--a->settings_count];
+
+		write_setting(setting->path, setting->before);
+	}
+}
+
+static void change_settings(struct attempt *a)
+{
+	char path[96];
+
+	/* A process that does not freeze costs its owner this much downtime, not 20 s. */
+	change_setting(a, "/sys/power/pm_freeze_timeout", FREEZE_TIMEOUT_MS);
+	/* The stream is idle while the snapshot is taken and must start again at full speed. */
+	change_setting(a, "/proc/sys/net/ipv4/tcp_slow_start_after_idle", "0");
+	/* The new body takes its address before it deletes the old one. */
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%.15s/promote_secondaries",
+		 a->options.interface);
+	change_setting(a, path, "1");
+	/* On a link that has just come up the first question is often lost: ask again soon, not in
+	 * 1 s. */
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/neigh/%.15s/retrans_time_ms",
+		 a->options.interface);
+	change_setting(a, path, "50");
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/neigh/%.15s/mcast_solicit",
+		 a->options.interface);
+	change_setting(a, path, "60");
+}
+
+static int await_hello(struct attempt *a, struct link *link, const char *peer, uint64_t deadline)
+{
+	struct pmsm_msg_hello hello;
+	struct frame frame;
+	int error = link_wait(link, &frame, deadline);
+
+	if (!error && frame.type == PMSM_MSG_HELLO) {
+		memcpy(&hello, frame.payload, sizeof(hello));
+		if (attempt_same(&a->options.id, hello.attempt, hello.generation))
+			return 0;
+		error = -EPROTO;
+	} else if (!error) {
+		error = -EPROTO;
+	}
+	return failure_set(&a->failure, link_error_code(error, PMSM_E_STREAM_FAILED), error,
+			   "no valid hello from the %s: %s", peer, strerror(-error));
+}
+
+static int connect_orchestrator(struct attempt *a)
+{
+	uint64_t deadline = clock_deadline_ms(CONNECT_TIMEOUT_MS);
+	int error = control_connect(a, PMSM_ROLE_SOURCE, a->options.address.address, deadline);
+
+	if (error)
+		return failure_set(&a->failure, PMSM_E_ORCHESTRATOR_LOST, error,
+				   "cannot connect to the orchestrator: %s", strerror(-error));
+	a->flow_open = true;
+	return await_hello(a, &a->control, "orchestrator", deadline);
+}
+
+static int connect_target(struct attempt *a)
+{
+	uint64_t deadline = clock_deadline_ms(CONNECT_TIMEOUT_MS);
+	struct pmsm_msg_hello hello = {.role = PMSM_ROLE_SOURCE,
+				       .generation = a->options.id.generation,
+				       .cycles_khz = a->cycles_khz};
+	struct pmsm_msg_stream_open open_message = {.chunk_bytes = a->options.chunk_bytes};
+	struct pmsm_msg_stream_accept accept;
+	struct frame frame;
+	int fd = migration_connect(a->options.interface, a->options.address.address,
+				   &a->options.target, true, deadline);
+	int error = fd < 0 ? fd : 0;
+
+	memcpy(hello.attempt, a->options.id.attempt, ATTEMPT_BYTES);
+	if (!error) {
+		link_open(&a->stream, fd, a->stream_buffer, sizeof(a->stream_buffer),
+			  PMSM_LIMIT_CONTROL_PAYLOAD_BYTES);
+		error = link_send(&a->stream, PMSM_MSG_HELLO, &hello, NULL, 0, deadline);
+	}
+	if (!error)
+		error =
+		    link_send(&a->stream, PMSM_MSG_STREAM_OPEN, &open_message, NULL, 0, deadline);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_TARGET_LOST, error,
+				   "cannot connect to the target: %s", strerror(-error));
+	if (await_hello(a, &a->stream, "target", deadline))
+		return -1;
+	error = link_wait(&a->stream, &frame, deadline);
+	if (!error && frame.type != PMSM_MSG_STREAM_ACCEPT)
+		error = -EPROTO;
+	if (!error) {
+		memcpy(&accept, frame.payload, sizeof(accept));
+		if (accept.chunk_bytes < a->options.chunk_bytes)
+			error = -EPROTO;
+	}
+	if (error)
+		return failure_set(&a->failure, link_error_code(error, PMSM_E_TARGET_LOST), error,
+				   "the target did not accept the stream: %s", strerror(-error));
+	return 0;
+}
+
+static int find_device(struct attempt *a)
+{
+	struct netdevs *devices = &a->quarantine.devices;
+	const struct netdev *device;
+	int error = quarantine_prepare(&a->quarantine, a->options.interface);
+
+	if (!error)
+		error = rtnl_netdevs(&a->quarantine.route, devices);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_QUARANTINE_UNAVAILABLE, error,
+				   "cannot list network devices: %s", strerror(-error));
+	device = netdev_by_name(devices, a->options.interface);
+	if (!device)
+		return failure_set(&a->failure, PMSM_E_BAD_REQUEST, ENODEV,
+				   "there is no interface %s", a->options.interface);
+	memcpy(a->mac, device->mac, MAC_BYTES);
+	a->device_index = device->index;
+	error = quarantine_probe(&a->quarantine);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_QUARANTINE_UNAVAILABLE, error,
+				   "nftables at devices: %s", strerror(-error));
+	return 0;
+}
+
+static int send_prepared(struct attempt *a)
+{
+	int error;
+
+	a->measured.total_bytes = facts_total_bytes();
+	a->measured.used_bytes = facts_used_bytes();
+	error = link_send(&a->control, PMSM_MSG_PREPARED, &a->measured, NULL, 0,
+			  clock_deadline_ms(CONNECT_TIMEOUT_MS));
+	if (error)
+		return failure_set(&a->failure, PMSM_E_ORCHESTRATOR_LOST, error,
+				   "cannot report to the orchestrator: %s", strerror(-error));
+	return 0;
+}
+
+int prepare(struct attempt *a)
+{
+	int error;
+
+	a->control.fd = a->stream.fd = a->diag.fd = a->announcer.fd = -1;
+	a->snapshot.fd = -1;
+	if (marker_exists())
+		return failure_set(&a->failure, PMSM_E_CONFLICT, 0,
+				   "an earlier attempt holds this machine");
+	/* The guard comes first: it must inherit no connection and no thread. */
+	error = guard_start(&a->guard);
+	if (!error)
+		error = pipeline_init(&a->pipeline, &a->options);
+	if (!error)
+		error = diag_open(&a->diag);
+	if (!error)
+		error = announce_open(&a->announcer);
+	if (!error)
+		error = nudge_open(&a->nudge);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot prepare: %s",
+				   strerror(-error));
+	if (find_device(a) || filesystems_scan(&a->filesystems, &a->failure) ||
+	    fault_strike(a, PMSM_PHASE_PREPARE))
+		return -1;
+	change_settings(a);
+	a->cycles_khz = clock_cycles_khz();
+	if (connect_orchestrator(a))
+		return -1;
+	edge_mark(a, PMSM_PHASE_PREPARE, PMSM_EDGE_BEGIN);
+	if (connect_target(a) || measure(a))
+		return -1;
+	/* Most dirty pages go now, so that little is left for the order. */
+	sync();
+	edge_mark(a, PMSM_PHASE_PREPARE, PMSM_EDGE_END);
+	if (send_prepared(a))
+		return -1;
+	state_move(&a->state, STATE_STARTED, STATE_PREPARED);
+	return 0;
+}
+
+static int take_idle_frame(struct attempt *a, const struct frame *frame, bool *freeze)
+{
+	struct pmsm_msg_abort m;
+
+	switch (frame->type) {
+	case PMSM_MSG_PING:
+		return answer_ping(&a->control, frame);
+	case PMSM_MSG_PONG:
+		return 0;
+	case PMSM_MSG_FREEZE:
+		if (!frame_is_ours(a, frame))
+			return -EPROTO;
+		*freeze = true;
+		return 0;
+	case PMSM_MSG_ABORT:
+		if (!frame_is_ours(a, frame))
+			return -EPROTO;
+		memcpy(&m, frame->payload, sizeof(m));
+		return failure_set(&a->failure, (uint16_t)m.code, 0, "ended by the orchestrator");
+	default:
+		return -EPROTO;
+	}
+}
+
+/* Last things that are better done outside of the window, and would be stale if done earlier. */
+static void before_window(struct attempt *a)
+{
+	/* SNAPSHOT_FREEZE syncs again, inside the window: leave it nothing to do. */
+	sync();
+	if (!a->options.keep_cache)
+		write_setting("/proc/sys/vm/drop_caches", "1");
+}
+
+int await_freeze(struct attempt *a)
+{
+	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_PREPARE);
+	bool freeze = false;
+
+	while (!freeze) {
+		struct pollfd p[2] = {{.fd = a->control.fd, .events = POLLIN},
+				      {.fd = a->stream.fd, .events = POLLIN}};
+		int left = clock_left_ms(deadline), error = 0;
+		struct frame frame;
+
+		if (left == 0)
+			return failure_set(&a->failure, PMSM_E_TIMEOUT, 0, "no order to freeze");
+		poll(p, 2, left < IDLE_POLL_MS ? left : IDLE_POLL_MS);
+		while (!freeze && !error && (error = link_next(&a->control, &frame)) == 1)
+			error = take_idle_frame(a, &frame, &freeze);
+		if (a->failure.code)
+			return -1;
+		if (error < 0)
+			return failure_set(&a->failure,
+					   link_error_code(error, PMSM_E_ORCHESTRATOR_LOST), error,
+					   "control link: %s", strerror(-error));
+		error = link_next(&a->stream, &frame);
+		if (error != 0)
+			return failure_set(&a->failure, PMSM_E_TARGET_LOST, error < 0 ? error : 0,
+					   "the target ended the stream");
+	}
+	before_window(a);
+	return 0;
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * First acts on the new body. Every frame is dropped, in both directions, until this file opens the
+ * flow; file systems and processes stay frozen until `go`. There is no way back from here, so what
+ * fails is tried again, and what cannot be done is said and left out.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/ethtool.h"
+#include "common/log.h"
+#include "source/attempt.h"
+#include "source/faults.h"
+
+#define LINK_WAIT_MS	 8000
+#define LINK_POLL_MS	 2
+#define CONNECT_RETRY_MS 120
+#define ORDER_POLL_MS	 1000
+#define RETRY_PAUSE_MS	 20
+
+static void take_mac(struct attempt *a)
+{
+	struct netlink *route = &a->quarantine.route;
+	int error = rtnl_set_mac(route, a->device_index, a->options.target_mac);
+
+	if (error == -EBUSY) {
+		/* A driver that cannot change it while it is up. */
+		rtnl_set_up(route, a->device_index, false);
+		error = rtnl_set_mac(route, a->device_index, a->options.target_mac);
+		rtnl_set_up(route, a->device_index, true);
+	}
+	if (error)
+		log_text("cannot set the migration MAC: %s", strerror(-error));
+}
+
+static void take_address(struct attempt *a)
+{
+	struct netlink *route = &a->quarantine.route;
+	const struct options *o = &a->options;
+	int error = rtnl_address_add(route, a->device_index, &o->target_address);
+
+	if (error && error != -EEXIST)
+		log_text("cannot add the migration address: %s", strerror(-error));
+	if (o->address.address == o->target_address.address)
+		return;
+	error = rtnl_address_delete(route, a->device_index, &o->address);
+	if (error)
+		log_text("cannot delete the old migration address: %s", strerror(-error));
+}
+
+/* The image's connections belong to the body left behind: they end here without a word. */
+static void drop_inherited(struct attempt *a)
+{
+	int destroyed;
+
+	silent_close(a->control.fd);
+	silent_close(a->stream.fd);
+	a->control.fd = a->stream.fd = -1;
+	destroyed = destroy_connections(&a->diag, a->options.address.address);
+	if (destroyed < 0)
+		log_text("cannot destroy inherited connections: %s", strerror(-destroyed));
+}
+
+static void wait_for_link(struct attempt *a)
+{
+	uint64_t deadline = clock_deadline_ms(LINK_WAIT_MS);
+
+	while (!ethtool_has_link(a->options.interface) && clock_left_ms(deadline) > 0)
+		clock_sleep_ms(LINK_POLL_MS);
+}
+
+/* Tries until the orchestrator is reached. A lost SYN costs one short retry, not a second. */
+static void report_alive(struct attempt *a)
+{
+	int error;
+
+	do {
+		uint64_t deadline = clock_deadline_ms(CONNECT_RETRY_MS);
+
+		link_close(&a->control);
+		error = control_connect(a, PMSM_ROLE_RESUMED, a->options.target_address.address,
+					deadline);
+		if (!error)
+			error = control_send_id(a, PMSM_MSG_ALIVE);
+		if (error)
+			clock_sleep_ms((unsigned int)clock_left_ms(deadline));
+	} while (error);
+}
+
+/* 1 with go; its realtime is put into *realtime_ns. */
+static int take_resumed_frame(struct attempt *a, const struct frame *frame, uint64_t *realtime_ns)
+{
+	struct pmsm_msg_go go;
+
+	switch (frame->type) {
+	case PMSM_MSG_PING:
+		return answer_ping(&a->control, frame);
+	case PMSM_MSG_GO:
+		if (!frame_is_ours(a, frame))
+			return -EPROTO;
+		memcpy(&go, frame->payload, sizeof(go));
+		*realtime_ns = go.realtime_ns;
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static void await_go(struct attempt *a, uint64_t *realtime_ns)
+{
+	for (;;) {
+		struct pollfd p = {.fd = a->control.fd, .events = POLLIN};
+		struct frame frame;
+		int result;
+
+		poll(&p, 1, ORDER_POLL_MS);
+		while ((result = link_next(&a->control, &frame)) == 1) {
+			result = take_resumed_frame(a, &frame, realtime_ns);
+			if (result == 1)
+				return;
+			if (result < 0)
+				break;
+		}
+		if (result < 0) {
+			clock_sleep_ms(RETRY_PAUSE_MS);
+			report_alive(a);
+		}
+	}
+}
+
+static void set_clock(uint64_t realtime_ns, uint64_t received_ns)
+{
+	uint64_t now = realtime_ns + (clock_ns() - received_ns);
+	struct timespec t = {.tv_sec = (time_t)(now / NS_PER_S), .tv_nsec = (long)(now % NS_PER_S)};
+
+	if (realtime_ns != 0 && clock_settime(CLOCK_REALTIME, &t) < 0)
+		log_text("cannot set the clock: %s", strerror(errno));
+}
+
+static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t received_ns)
+{
+	edge_mark(a, PMSM_PHASE_THAW, PMSM_EDGE_BEGIN);
+	/* From go on this body is the machine: if we die half-way, the guard does the rest. */
+	state_move(&a->state, STATE_RESUMED, STATE_OWNER);
+	guard_set(&a->guard, GUARD_RECOVER);
+	a->snapshot.ops->free_image(&a->snapshot);
+	filesystems_thaw(&a->filesystems);
+	while (quarantine_remove(&a->quarantine, NULL))
+		clock_sleep_ms(RETRY_PAUSE_MS);
+	announce_round(&a->announcer);
+	nudge_send(&a->nudge);
+	set_clock(realtime_ns, received_ns);
+	a->snapshot.ops->thaw(&a->snapshot);
+	edge_mark(a, PMSM_PHASE_THAW, PMSM_EDGE_END);
+	control_send_thawed(a, PMSM_E_NONE);
+	a->snapshot.ops->close(&a->snapshot);
+	guard_set(&a->guard, GUARD_IDLE);
+	state_move(&a->state, STATE_OWNER, STATE_MOVED);
+	log_hold(false);
+}
+
+static void announce_again(struct attempt *a)
+{
+	/* Switches and neighbours may be deaf at first: ports learn, links settle. */
+	static const unsigned int pauses_ms[] = {50, 100, 150, 250};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pauses_ms); i++) {
+		clock_sleep_ms(pauses_ms[i]);
+		announce_round(&a->announcer);
+	}
+}
+
+int rehome(struct attempt *a)
+{
+	uint64_t realtime_ns = 0, received_ns;
+	int error;
+
+	edge_mark(a, PMSM_PHASE_ALIVE, PMSM_EDGE_BEGIN);
+	edge_mark(a, PMSM_PHASE_REHOME, PMSM_EDGE_BEGIN);
+	fault_strike(a, PMSM_PHASE_ALIVE);
+	take_mac(a);
+	take_address(a);
+	drop_inherited(a);
+	rtnl_refresh_macs(&a->quarantine.route, &a->quarantine.devices, a->device_index);
+	if (!kernel_is_ours(a))
+		ethtool_renew_stale(&a->quarantine.devices);
+	error = announce_collect(&a->announcer, &a->quarantine.route, a->options.interface);
+	if (error)
+		log_text("cannot list addresses to announce: %s", strerror(-error));
+	while (quarantine_open(&a->quarantine, a->options.target_mac))
+		clock_sleep_ms(RETRY_PAUSE_MS);
+	edge_mark(a, PMSM_PHASE_REHOME, PMSM_EDGE_END);
+	edge_mark(a, PMSM_PHASE_LINK_UP, PMSM_EDGE_BEGIN);
+	wait_for_link(a);
+	report_alive(a);
+	edge_mark(a, PMSM_PHASE_LINK_UP, PMSM_EDGE_END);
+	a->flow_open = true;
+	edge_mark(a, PMSM_PHASE_ALIVE, PMSM_EDGE_END);
+	control_send_stamps(a);
+	/* The orchestrator makes its record meanwhile. */
+	nudge_collect(&a->nudge, &a->diag, clock_deadline_ms(NUDGE_BUDGET_MS));
+	await_go(a, &realtime_ns);
+	received_ns = clock_ns();
+	fault_strike(a, PMSM_PHASE_THAW);
+	thaw_everything(a, realtime_ns, received_ns);
+	announce_again(a);
+	settings_restore(a);
+	return 0;
+}

@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The frozen window: the phases in order, and what takes them back.
+ *
+ * Contract of a phase: it returns 0, or it has set a->failure and returns nonzero. Either way it
+ * leaves behind only what roll_back() can undo, which looks at what there is and not at how far
+ * things went. On the source every failure before GIVEN_UP leads to roll_back(). On the new body
+ * there is no way back: whatever happens there is retried, or waits.
+ */
+#include <errno.h>
+#include <poll.h>
+
+#include "common/clock.h"
+#include "common/ethtool.h"
+#include "common/log.h"
+#include "source/attempt.h"
+#include "source/faults.h"
+#include "source/watchdog.h"
+
+#define WATCH_POLL_MS	     50
+#define FILESYSTEMS_LIMIT_MS 3000u
+#define REMOVE_ATTEMPTS	     20
+#define REMOVE_PAUSE_MS	     50
+
+static int do_quarantine(struct attempt *a)
+{
+	int error;
+
+	/* From here on the guard puts things right if we die. */
+	guard_set(&a->guard, GUARD_RECOVER);
+	error = quarantine_install(&a->quarantine, a->mac);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_QUARANTINE_FAILED, error, "nftables: %s",
+				   strerror(-error));
+	state_move(&a->state, STATE_PREPARED, STATE_QUARANTINED);
+	return 0;
+}
+
+static int freeze_filesystems(struct attempt *a)
+{
+	struct watchdog watchdog;
+	int error = watchdog_start(&watchdog, &a->snapshot, FILESYSTEMS_LIMIT_MS,
+				   a->pipeline.stacks, PIPELINE_STACK_BYTES);
+
+	if (error)
+		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start a thread: %s",
+				   strerror(-error));
+	error = filesystems_freeze(&a->filesystems, &a->failure);
+	if (watchdog_end(&watchdog) && !error)
+		return failure_set(&a->failure, PMSM_E_FILESYSTEM_FREEZE_FAILED, ETIMEDOUT,
+				   "it took longer than %u ms, processes were thawed meanwhile",
+				   FILESYSTEMS_LIMIT_MS);
+	return error;
+}
+
+static int do_freeze(struct attempt *a)
+{
+	int error;
+
+	edge_mark(a, PMSM_PHASE_FREEZE_PROCESSES, PMSM_EDGE_BEGIN);
+	error = a->snapshot.ops->freeze(&a->snapshot);
+	edge_mark(a, PMSM_PHASE_FREEZE_PROCESSES, PMSM_EDGE_END);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_FREEZE_FAILED, error,
+				   "processes did not freeze: %s", strerror(-error));
+	/* Kernel threads still run, and the journal needs them. */
+	edge_mark(a, PMSM_PHASE_FREEZE_FILESYSTEMS, PMSM_EDGE_BEGIN);
+	error = freeze_filesystems(a);
+	edge_mark(a, PMSM_PHASE_FREEZE_FILESYSTEMS, PMSM_EDGE_END);
+	if (!error)
+		state_move(&a->state, STATE_QUARANTINED, STATE_FROZEN);
+	return error;
+}
+
+/*
+ * Returns twice: on the source, and in the image on the new body. What is set before the call is
+ * in the image: total drop, guard on HOLD, state SNAPSHOT.
+ */
+static int do_snapshot(struct attempt *a)
+{
+	int in_suspend = 1, error;
+
+	a->flow_open = false;
+	error = quarantine_close(&a->quarantine);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_QUARANTINE_FAILED, error, "total drop: %s",
+				   strerror(-error));
+	guard_set(&a->guard, GUARD_HOLD);
+	state_move(&a->state, STATE_FROZEN, STATE_SNAPSHOT);
+	a->snapshot_tried = true;
+	error = a->snapshot.ops->create(&a->snapshot, &in_suspend);
+	if (!error && !in_suspend) {
+		state_move(&a->state, STATE_SNAPSHOT, STATE_RESUMED);
+		return 0;
+	}
+	guard_set(&a->guard, GUARD_RECOVER);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, error,
+				   "the kernel took no snapshot: %s", strerror(-error));
+	state_move(&a->state, STATE_SNAPSHOT, STATE_SENDING);
+	error = quarantine_open(&a->quarantine, a->mac);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_QUARANTINE_FAILED, error,
+				   "opening for the stream: %s", strerror(-error));
+	a->flow_open = true;
+	return 0;
+}
+
+static int take_stream_frame(struct attempt *a, const struct frame *frame)
+{
+	struct pmsm_msg_progress progress;
+	struct pmsm_msg_error m;
+
+	switch (frame->type) {
+	case PMSM_MSG_PROGRESS:
+		memcpy(&progress, frame->payload, sizeof(progress));
+		a->progress_bytes = progress.raw_bytes;
+		return 0;
+	case PMSM_MSG_ERROR:
+		memcpy(&m, frame->payload, sizeof(m));
+		return failure_set(&a->failure, m.code, (int)m.system_errno, "the target: %.*s",
+				   (int)min_u64(frame->tail_bytes, 200), (const char *)frame->tail);
+	default:
+		return -EPROTO;
+	}
+}
+
+static int take_window_frame(struct attempt *a, const struct frame *frame, bool *commit)
+{
+	struct pmsm_msg_abort m;
+
+	switch (frame->type) {
+	case PMSM_MSG_PING:
+		return answer_ping(&a->control, frame);
+	case PMSM_MSG_PONG:
+		return 0;
+	case PMSM_MSG_ABORT:
+		if (!frame_is_ours(a, frame))
+			return -EPROTO;
+		memcpy(&m, frame->payload, sizeof(m));
+		return failure_set(&a->failure, m.code ? (uint16_t)m.code : PMSM_E_CANCELLED, 0,
+				   "ended by the orchestrator");
+	case PMSM_MSG_COMMIT:
+		if (!frame_is_ours(a, frame) || state_get(&a->state) != STATE_SENT)
+			return -EPROTO;
+		*commit = true;
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* Takes what both links have to say. Nonzero: the attempt has failed, a->failure says why. */
+static int serve_links(struct attempt *a, bool *commit)
+{
+	struct frame frame;
+	int result;
+
+	while (!*commit && (result = link_next(&a->control, &frame)) != 0) {
+		if (result > 0)
+			result = take_window_frame(a, &frame, commit);
+		if (result)
+			return failure_set(&a->failure,
+					   link_error_code(result, PMSM_E_ORCHESTRATOR_LOST),
+					   result, "control link: %s", strerror(-result));
+	}
+	while (!*commit && (result = link_next(&a->stream, &frame)) != 0) {
+		if (result > 0)
+			result = take_stream_frame(a, &frame);
+		if (result)
+			return failure_set(&a->failure,
+					   link_error_code(result, PMSM_E_STREAM_FAILED), result,
+					   "stream: %s", strerror(-result));
+	}
+	return 0;
+}
+
+static int check_pipeline(struct attempt *a)
+{
+	struct pipeline *p = &a->pipeline;
+
+	if (!p->error)
+		return 0;
+	if (p->error_is_read)
+		return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, p->error,
+				   "reading the image: %s", strerror(-p->error));
+	return failure_set(&a->failure, PMSM_E_STREAM_FAILED, p->error, "sending the image: %s",
+			   strerror(-p->error));
+}
+
+/* Movement is a byte that the socket took, or one that the target says it has loaded. */
+struct movement {
+	uint64_t sent, loaded, since_ns;
+};
+
+static int check_stall(struct attempt *a, struct movement *last)
+{
+	uint64_t sent = a->pipeline.moved, loaded = a->progress_bytes, now = clock_ns();
+
+	if (sent != last->sent || loaded != last->loaded || last->since_ns == 0) {
+		*last = (struct movement){sent, loaded, now};
+		return 0;
+	}
+	if (now - last->since_ns < a->options.stall_ms * NS_PER_MS)
+		return 0;
+	return failure_set(&a->failure, PMSM_E_STALLED, ETIMEDOUT,
+			   "nothing moved for %u ms: %llu bytes taken by the socket, %llu loaded",
+			   a->options.stall_ms, (unsigned long long)sent,
+			   (unsigned long long)loaded);
+}
+
+static int report_sent(struct attempt *a, uint64_t window_begin_bytes)
+{
+	struct pipeline *p = &a->pipeline;
+	struct pmsm_msg_sent sent = {.image_bytes = p->image_bytes,
+				     .wire_bytes = a->stream.tx_bytes - window_begin_bytes,
+				     .wire_bytes_total = a->stream.tx_bytes,
+				     .chunks = p->chunks,
+				     .saveable_bytes = p->saveable_bytes,
+				     .chain = p->chain};
+	int error = link_send(&a->control, PMSM_MSG_SENT, &sent, NULL, 0,
+			      clock_deadline_ms(a->options.stall_ms));
+
+	if (error)
+		return failure_set(&a->failure, PMSM_E_ORCHESTRATOR_LOST, error, "control link: %s",
+				   strerror(-error));
+	return 0;
+}
+
+static void log_stages(const struct pipeline *p)
+{
+	log_text("image %llu MB; processor ms: read %llu, compress %llu, send %llu",
+		 (unsigned long long)(p->image_bytes / 1000000),
+		 (unsigned long long)(p->read_ns / NS_PER_MS),
+		 (unsigned long long)(p->pack_ns / NS_PER_MS),
+		 (unsigned long long)(p->send_ns / NS_PER_MS));
+}
+
+static int do_send(struct attempt *a)
+{
+	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_SEND);
+	uint64_t before = a->stream.tx_bytes;
+	struct pipeline *p = &a->pipeline;
+	struct movement last = {0};
+	bool commit = false;
+	int error;
+
+	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_SEND);
+	error = pipeline_start(p, a->codec, &a->snapshot, &a->stream);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start threads: %s",
+				   strerror(-error));
+	edges_flush(a);
+	/* Those after the copy are not in the image. */
+	control_send_stamps(a);
+	while (!p->sent_all) {
+		struct pollfd fds[3] = {{.fd = a->control.fd, .events = POLLIN},
+					{.fd = a->stream.fd, .events = POLLIN},
+					{.fd = p->wake_fd, .events = POLLIN}};
+
+		poll(fds, 3, WATCH_POLL_MS);
+		if (check_pipeline(a) || serve_links(a, &commit) || check_stall(a, &last))
+			return -1;
+		if (clock_left_ms(deadline) == 0)
+			return failure_set(&a->failure, PMSM_E_TIMEOUT, ETIMEDOUT, "send");
+	}
+	pipeline_stop(p);
+	state_move(&a->state, STATE_SENDING, STATE_SENT);
+	error = report_sent(a, before);
+	log_stages(p);
+	return error;
+}
+
+/* Waits until the orchestrator has recorded the commit; the target may still be loading. */
+int await_commit(struct attempt *a)
+{
+	struct movement last = {0};
+	uint64_t loaded_since = 0;
+	bool commit = false;
+
+	for (;;) {
+		struct pollfd fds[2] = {{.fd = a->control.fd, .events = POLLIN},
+					{.fd = a->stream.fd, .events = POLLIN}};
+
+		poll(fds, 2, WATCH_POLL_MS);
+		if (serve_links(a, &commit))
+			return -1;
+		if (commit)
+			return 0;
+		if (a->progress_bytes < a->pipeline.image_bytes) {
+			if (check_stall(a, &last))
+				return -1;
+			continue;
+		}
+		if (loaded_since == 0)
+			loaded_since = clock_ns();
+		if (clock_ns() - loaded_since >
+		    (PMSM_PHASE_TIMEOUT_MS_VERIFY + PMSM_PHASE_TIMEOUT_MS_COMMIT) * NS_PER_MS)
+			return failure_set(&a->failure, PMSM_E_TIMEOUT, ETIMEDOUT,
+					   "the target has all, but no commit came");
+	}
+}
+
+static const struct phase_step {
+	enum pmsm_phase phase;
+	int (*run)(struct attempt *a);
+} window[] = {
+    {PMSM_PHASE_QUARANTINE, do_quarantine},
+    {PMSM_PHASE_FREEZE, do_freeze},
+    {PMSM_PHASE_SNAPSHOT, do_snapshot}, /* ends on the source or on the new body */
+    {PMSM_PHASE_SEND, do_send},
+    {PMSM_PHASE_VERIFY, await_commit},
+};
+
+int window_run(struct attempt *a)
+{
+	int error = a->snapshot.ops->open(&a->snapshot, false);
+
+	if (error)
+		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
+				   "/dev/snapshot: %s", strerror(-error));
+	log_hold(true);
+	for (size_t i = 0; i < ARRAY_SIZE(window); i++) {
+		const struct phase_step *step = &window[i];
+
+		edge_mark(a, step->phase, PMSM_EDGE_BEGIN);
+		error = fault_strike(a, step->phase);
+		if (!error)
+			error = step->run(a);
+		if (error && a->failure.phase == PMSM_PHASE_NONE)
+			a->failure.phase = (uint16_t)step->phase;
+		if (error)
+			return error;
+		if (state_get(&a->state) == STATE_RESUMED)
+			return 0;
+		edge_mark(a, step->phase, PMSM_EDGE_END);
+	}
+	return 0;
+}
+
+bool kernel_is_ours(struct attempt *a)
+{
+	struct pmsm_snapshot_phases phases;
+
+	return a->snapshot.ops->phases(&a->snapshot, &phases) == 0;
+}
+
+static void remove_quarantine(struct attempt *a)
+{
+	int error = -EIO;
+
+	/* Only devices that were stopped for a snapshot can have forgotten something. */
+	if (a->snapshot_tried) {
+		rtnl_refresh_macs(&a->quarantine.route, &a->quarantine.devices, 0);
+		if (!kernel_is_ours(a))
+			ethtool_renew_stale(&a->quarantine.devices);
+	}
+	for (int i = 0; error && i < REMOVE_ATTEMPTS; i++) {
+		if (i > 0)
+			clock_sleep_ms(REMOVE_PAUSE_MS);
+		error = quarantine_remove(&a->quarantine, NULL);
+	}
+	if (error)
+		log_text("cannot delete the quarantine: %s; `pmsm-freeze recover` does it",
+			 strerror(-error));
+}
+
+/* Before processes run: whom to tell that this machine is back, and what each of them awaits. */
+static void find_peers(struct attempt *a)
+{
+	if (announce_collect(&a->announcer, &a->quarantine.route, a->options.interface))
+		log_text("cannot list the addresses to announce");
+}
+
+static void tell_peers(struct attempt *a)
+{
+	announce_round(&a->announcer);
+	nudge_send(&a->nudge);
+}
+
+/*
+ * The one way back. Safe to call in every state of the source before GIVEN_UP, and in GIVEN_UP on
+ * the order `thaw`. The order matters: our threads first (the kernel wants to thaw alone), then the
+ * kernel's (file systems may need them), then file systems and network, so that processes find
+ * everything as it was.
+ */
+int roll_back(struct attempt *a)
+{
+	const bool stood_still = state_get(&a->state) >= STATE_FROZEN;
+
+	state_leave(&a->state, STATE_THAWING);
+	pipeline_stop(&a->pipeline);
+	if (stood_still)
+		find_peers(a);
+	if (a->snapshot.fd >= 0)
+		a->snapshot.ops->free_image(&a->snapshot);
+	filesystems_thaw(&a->filesystems);
+	remove_quarantine(a);
+	if (stood_still)
+		tell_peers(a);
+	if (a->snapshot.fd >= 0) {
+		a->snapshot.ops->thaw(&a->snapshot);
+		a->snapshot.ops->close(&a->snapshot);
+	}
+	guard_set(&a->guard, GUARD_IDLE);
+	state_move(&a->state, STATE_THAWING, STATE_ROLLED_BACK);
+	/* Not before: a pipe's reader runs again, and a frozen file system is none any more. */
+	log_hold(false);
+	a->flow_open = true;
+	edges_flush(a);
+	control_send_thawed(a, a->failure.code);
+	link_close(&a->stream);
+	settings_restore(a);
+	log_text("rolled back: %s: %s", pmsm_error_name(a->failure.code), a->failure.detail);
+	return 0;
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "target/load.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+#define PROBE_PAYLOAD_BYTES (sizeof(struct pmsm_msg_probe) + PMSM_LIMIT_PROBE_BYTES)
+#define ACK_TIMEOUT_MS	    2000
+
+static void *allocate(size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return at == MAP_FAILED ? NULL : at;
+}
+
+int loader_init(struct loader *l, unsigned int workers)
+{
+	int error;
+
+	*l = (struct loader){.wake_fd = -1};
+	l->workers = workers < 1 ? 1 : workers > LOADER_WORKERS_MAX ? LOADER_WORKERS_MAX : workers;
+	pthread_mutex_init(&l->failure_lock, NULL);
+	l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	l->stacks = allocate(LOADER_THREADS_MAX * LOADER_STACK_BYTES);
+	l->probe = allocate(PROBE_PAYLOAD_BYTES);
+	if (l->wake_fd < 0 || !l->stacks || !l->probe)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < l->workers; i++) {
+		error = codec_context_init(&l->contexts[i]);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+void loader_destroy(struct loader *l)
+{
+	loader_stop(l);
+	for (unsigned int i = 0; i < l->workers; i++)
+		codec_context_destroy(&l->contexts[i]);
+	if (l->stacks)
+		munmap(l->stacks, LOADER_THREADS_MAX * LOADER_STACK_BYTES);
+	if (l->probe)
+		munmap(l->probe, PROBE_PAYLOAD_BYTES);
+	if (l->wake_fd >= 0)
+		close(l->wake_fd);
+}
+
+int loader_prepare(struct loader *l, uint32_t chunk_bytes)
+{
+	size_t slots = chunk_bytes ? LOADER_RING_BYTES / chunk_bytes : 0;
+	int error;
+
+	if (slots < LOADER_SLOTS_MIN)
+		slots = LOADER_SLOTS_MIN;
+	if (slots > LOADER_SLOTS_MAX)
+		slots = LOADER_SLOTS_MAX;
+	error = ring_init(&l->ring, slots, chunk_bytes);
+	l->ring_ready = error == 0;
+	l->loaded_bytes = l->first_cycles = 0;
+	l->finished = l->failed = false;
+	l->failure = (struct failure){0};
+	l->chunks = l->raw_bytes = l->chain = 0;
+	l->next_context = 0;
+	l->receive_ns = l->unpack_ns = l->write_ns = 0;
+	return error;
+}
+
+static void wake(struct loader *l)
+{
+	uint64_t one = 1;
+
+	(void)!write(l->wake_fd, &one, sizeof(one));
+}
+
+static void fail(struct loader *l, uint16_t code, int system_errno, const char *detail)
+{
+	pthread_mutex_lock(&l->failure_lock);
+	failure_set(&l->failure, code, system_errno, "%s", detail);
+	l->failure.phase = PMSM_PHASE_SEND;
+	pthread_mutex_unlock(&l->failure_lock);
+	l->failed = true;
+	ring_stop(&l->ring);
+	wake(l);
+}
+
+static void fail_receive(struct loader *l, int error)
+{
+	if (error == -ETIMEDOUT)
+		fail(l, PMSM_E_STALLED, error, "the stream said nothing for the lease's time");
+	else
+		fail(l, link_error_code(error, PMSM_E_STREAM_FAILED), error, strerror(-error));
+}
+
+static int take_probe(struct loader *l, const struct frame *frame, uint64_t deadline)
+{
+	struct pmsm_msg_probe_ack ack;
+	struct pmsm_msg_probe probe;
+	int error = link_receive_payload(l->stream, frame, l->probe, deadline);
+
+	if (!error)
+		error =
+		    frame_check_payload(frame->type, l->probe, frame->payload_bytes, frame->digest);
+	if (error)
+		return error;
+	memcpy(&probe, l->probe, sizeof(probe));
+	ack.cookie = probe.cookie;
+	return link_send(l->stream, PMSM_MSG_PROBE_ACK, &ack, NULL, 0,
+			 clock_deadline_ms(ACK_TIMEOUT_MS));
+}
+
+bool chunk_fields_ok(const struct pmsm_msg_chunk *fixed, size_t stored_bytes, uint64_t offset,
+		     uint32_t chunk_bytes)
+{
+	if (fixed->image_offset != offset || fixed->raw_bytes == 0 ||
+	    fixed->raw_bytes % PAGE_BYTES != 0 || fixed->raw_bytes > chunk_bytes)
+		return false;
+	if (stored_bytes == 0 || stored_bytes > fixed->raw_bytes)
+		return false;
+	return fixed->codec != PMSM_CODEC_NONE || stored_bytes == fixed->raw_bytes;
+}
+
+/* 1: the ring was stopped, nothing more is wanted. */
+static int take_chunk(struct loader *l, const struct frame *frame, uint64_t deadline)
+{
+	struct pmsm_msg_chunk fixed;
+	struct chunk *chunk;
+	int error;
+
+	if (frame->payload_bytes > sizeof(fixed) + l->ring.chunk_bytes)
+		return -EPROTO;
+	if (l->first_cycles == 0)
+		l->first_cycles = clock_cycles();
+	chunk = ring_claim(&l->ring);
+	if (!chunk)
+		return 1;
+	error = link_receive_payload(l->stream, frame, chunk->stored_frame, deadline);
+	if (error)
+		return error;
+	memcpy(&fixed, chunk->stored_frame, sizeof(fixed));
+	/* A damaged chunk must be called that, also if it is the offset that is damaged. */
+	if (!pmsm_fields_ok(frame->type, chunk->stored_frame) ||
+	    !chunk_fields_ok(&fixed, frame->tail_bytes, l->raw_bytes, l->ring.chunk_bytes)) {
+		error = frame_check_payload(frame->type, chunk->stored_frame, frame->payload_bytes,
+					    frame->digest);
+		return error ? error : -EPROTO;
+	}
+	chunk->image_offset = fixed.image_offset;
+	chunk->raw_bytes = fixed.raw_bytes;
+	chunk->digest = frame->digest;
+	chunk->payload = chunk->stored_frame;
+	chunk->payload_bytes = frame->payload_bytes;
+	l->raw_bytes += fixed.raw_bytes;
+	l->chunks++;
+	l->chain = digest_chain(l->chain, frame->digest);
+	ring_fill(&l->ring, chunk);
+	return 0;
+}
+
+static int take_end(struct loader *l, const struct frame *frame, uint64_t deadline)
+{
+	struct pmsm_msg_end end;
+	int error = link_receive_payload(l->stream, frame, (uint8_t *)&end, deadline);
+
+	if (!error)
+		error =
+		    frame_check_payload(frame->type, (uint8_t *)&end, sizeof(end), frame->digest);
+	if (error)
+		return error;
+	if (end.chunks != l->chunks || end.raw_bytes != l->raw_bytes || end.chain != l->chain ||
+	    end.raw_bytes == 0)
+		return -EBADMSG;
+	ring_close(&l->ring);
+	return 1;
+}
+
+static void *receiver_main(void *argument)
+{
+	struct loader *l = argument;
+	int result = 0;
+
+	while (result == 0) {
+		uint64_t deadline = clock_deadline_ms(l->silence_ms);
+		struct frame frame;
+
+		result = link_receive_header(l->stream, &frame, deadline);
+		if (result)
+			break;
+		if (frame.type == PMSM_MSG_CHUNK)
+			result = take_chunk(l, &frame, deadline);
+		else if (frame.type == PMSM_MSG_END)
+			result = take_end(l, &frame, deadline);
+		else if (frame.type == PMSM_MSG_PROBE && l->chunks == 0)
+			result = take_probe(l, &frame, deadline);
+		else
+			result = -EPROTO;
+	}
+	if (result < 0)
+		fail_receive(l, result);
+	l->receive_ns = clock_thread_ns();
+	return NULL;
+}
+
+/* Checks and unpacks one chunk. */
+static int unpack_chunk(struct loader *l, struct codec_context *context, struct chunk *chunk)
+{
+	struct pmsm_msg_chunk fixed;
+	size_t stored = chunk->payload_bytes - sizeof(fixed);
+
+	if (digest_bytes(chunk->payload, chunk->payload_bytes) != chunk->digest)
+		return -EBADMSG;
+	memcpy(&fixed, chunk->payload, sizeof(fixed));
+	if (fixed.codec == PMSM_CODEC_NONE) {
+		chunk->data = chunk_stored(chunk);
+		return 0;
+	}
+	chunk->data = chunk_raw(chunk);
+	(void)l;
+	return codec_by_id(fixed.codec)
+		       ->decompress(context, chunk_raw(chunk), chunk->raw_bytes,
+				    chunk_stored(chunk), stored)
+		   ? 0
+		   : -EPROTO;
+}
+
+static void *worker_main(void *argument)
+{
+	struct loader *l = argument;
+	struct codec_context *context = &l->contexts[l->next_context++ % l->workers];
+	struct chunk *chunk;
+
+	while ((chunk = ring_take(&l->ring))) {
+		int error = unpack_chunk(l, context, chunk);
+
+		if (error) {
+			fail_receive(l, error);
+			break;
+		}
+		ring_finish(&l->ring, chunk);
+	}
+	l->unpack_ns += clock_thread_ns();
+	return NULL;
+}
+
+/* Hands a chunk to the kernel; a stock kernel takes one page a call. */
+static int write_chunk(struct loader *l, const struct chunk *chunk)
+{
+	size_t done = 0;
+
+	while (done < chunk->raw_bytes) {
+		ssize_t n = l->snapshot->ops->write(l->snapshot, chunk->data + done,
+						    chunk->raw_bytes - done);
+
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return (int)n;
+		if (n == 0)
+			return -EFBIG; /* the kernel has all that its list names, and more comes */
+		done += (size_t)n;
+		l->loaded_bytes += (uint64_t)n;
+	}
+	return 0;
+}
+
+static void *writer_main(void *argument)
+{
+	struct loader *l = argument;
+	struct chunk *chunk;
+
+	while ((chunk = ring_next(&l->ring))) {
+		int error = write_chunk(l, chunk);
+
+		if (error) {
+			char detail[128];
+
+			snprintf(detail, sizeof(detail), "/dev/snapshot after %llu bytes: %s",
+				 (unsigned long long)l->loaded_bytes, strerror(-error));
+			fail(l, error == -ENOMEM ? PMSM_E_TARGET_MEMORY : PMSM_E_IMAGE_REJECTED,
+			     error, detail);
+			return NULL;
+		}
+		ring_release(&l->ring, chunk);
+	}
+	l->write_ns = clock_thread_ns();
+	if (!ring_is_stopped(&l->ring)) {
+		l->finished = true;
+		wake(l);
+	}
+	return NULL;
+}
+
+static int start_thread(struct loader *l, void *(*main)(void *))
+{
+	pthread_attr_t attributes;
+	int error;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstack(&attributes, l->stacks + l->threads_running * LOADER_STACK_BYTES,
+			      LOADER_STACK_BYTES);
+	error = pthread_create(&l->threads[l->threads_running], &attributes, main, l);
+	pthread_attr_destroy(&attributes);
+	if (!error)
+		l->threads_running++;
+	return -error;
+}
+
+int loader_start(struct loader *l, struct link *stream, struct snapshot_device *snapshot,
+		 uint32_t silence_ms)
+{
+	int error;
+
+	l->stream = stream;
+	l->snapshot = snapshot;
+	l->silence_ms = silence_ms;
+	error = start_thread(l, receiver_main);
+	for (unsigned int i = 0; !error && i < l->workers; i++)
+		error = start_thread(l, worker_main);
+	if (!error)
+		error = start_thread(l, writer_main);
+	if (error)
+		loader_stop(l);
+	return error;
+}
+
+void loader_stop(struct loader *l)
+{
+	uint64_t drained;
+
+	if (l->ring_ready)
+		ring_stop(&l->ring);
+	if (l->threads_running && !l->finished && l->stream && link_is_open(l->stream))
+		shutdown(l->stream->fd, SHUT_RD); /* wakes the receiver */
+	for (size_t i = 0; i < l->threads_running; i++)
+		pthread_join(l->threads[i], NULL);
+	l->threads_running = 0;
+	if (l->ring_ready)
+		ring_destroy(&l->ring);
+	l->ring_ready = false;
+	(void)!read(l->wake_fd, &drained, sizeof(drained));
+}

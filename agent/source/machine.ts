@@ -1,0 +1,45 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type MachineIdentity, MachineSchema } from './api/schemas.ts';
+
+/**
+ * Which physical machine this is. After a move /proc/cmdline still names the machine left behind;
+ * the file holds the truth. It lies on a tmpfs: it travels in the image, a reboot forgets it, and
+ * writing it never waits for a disk.
+ */
+export class Machine {
+  readonly #path: string;
+  #identity: MachineIdentity;
+
+  /** What the file says wins over what the machine was booted with. */
+  constructor(path: string, booted: MachineIdentity) {
+    this.#path = path;
+    this.#identity = readIdentity(path) ?? booted;
+    this.#write();
+  }
+
+  get identity(): MachineIdentity {
+    return this.#identity;
+  }
+
+  /** We run on another body now. */
+  becomes(name: string, address: string, prefix: number): void {
+    this.#identity = { ...this.#identity, name, address, prefix };
+    this.#write();
+  }
+
+  #write(): void {
+    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o755 });
+    const temporary = `${this.#path}.new`;
+    writeFileSync(temporary, `${JSON.stringify(this.#identity)}\n`);
+    renameSync(temporary, this.#path);
+  }
+}
+
+function readIdentity(path: string): MachineIdentity | undefined {
+  try {
+    return MachineSchema.safeParse(JSON.parse(readFileSync(path, 'utf8'))).data;
+  } catch {
+    return undefined;
+  }
+}

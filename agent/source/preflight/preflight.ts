@@ -1,0 +1,37 @@
+import { toPmsmError } from '../../wire/errors.ts';
+import type { Finding } from '../api/schemas.ts';
+import type { Facts } from '../facts.ts';
+import { readFacts, type Surroundings } from '../surroundings.ts';
+import { filesystems } from './filesystems.ts';
+import { ok, type Probe, refuse } from './finding.ts';
+import { guests } from './guests.ts';
+import { hibernation } from './hibernation.ts';
+import { memory } from './memory.ts';
+import { quarantine } from './quarantine.ts';
+import { remoteMounts } from './remote-mounts.ts';
+import { tasks } from './tasks.ts';
+
+const PROBES: readonly Probe[] = [
+  hibernation,
+  memory,
+  tasks,
+  guests,
+  remoteMounts,
+  filesystems,
+  quarantine,
+];
+
+/** Asks this machine everything that could keep it from moving. */
+export async function preflight(surroundings: Surroundings): Promise<Finding[]> {
+  let facts: Facts | undefined;
+  const helper: Finding[] = [];
+  const why = 'The frozen phase runs without the agent.';
+  try {
+    facts = await readFacts(surroundings, true);
+    helper.push(...ok('helper-missing', surroundings.helper, why));
+  } catch (error) {
+    helper.push(refuse('helper-missing', toPmsmError(error).detail, why));
+  }
+  const findings = await Promise.all(PROBES.map((probe) => probe(surroundings, facts)));
+  return [...helper, ...findings.flat()];
+}

@@ -1,0 +1,72 @@
+/** Puts one move's report together from what the orchestrator, the client and the checks say. */
+import type { Check } from './client/protocol.ts';
+import { type Commit, findGaps, gapIsClosed, round, SETTLE_MS, sampleLatencies } from './gaps.ts';
+import { type Moved, settledAt } from './migrate.ts';
+import {
+  type Environment,
+  MAX_ERRORS,
+  MAX_LATENCIES,
+  type Report,
+  type Verification,
+} from './report/schema.ts';
+import { failuresOf } from './verdict.ts';
+
+/** How much of the client's record the picture gets on either side of the attempt. */
+const PICTURE_MS = 5000;
+const NS_PER_MS = 1_000_000n;
+
+export interface Evidence {
+  readonly moved: Moved;
+  readonly commits: readonly Commit[];
+  /** When the client began to insert, since it was last paused. */
+  readonly opened_ns: bigint;
+  readonly check: Check;
+  /** Errors of other clients. */
+  readonly errors: readonly string[];
+  readonly verification: Omit<Verification, 'rows'>;
+  readonly environment: Environment;
+}
+
+export function assembleReport(evidence: Evidence): Report {
+  const { moved, commits, check } = evidence;
+  const attempt = attemptOf(moved);
+  const { client, gap_before } = findGaps(commits, attempt, evidence.opened_ns);
+  const closed = gapIsClosed(commits, attempt);
+  const errors = [...check.errors, ...evidence.errors];
+  if (!closed) errors.push('no commit succeeded after the attempt');
+  const report: Report = {
+    ...moved.report,
+    downtime_ms: {
+      ...moved.report.downtime_ms,
+      // A gap that never ended has no length; 0 or the longest closed one would be a lie.
+      client: client === null || !closed ? null : round(client),
+      gap_before: gap_before === null ? null : round(gap_before),
+    },
+    client: {
+      committed: check.committed,
+      lost: check.lost,
+      connection_survived: check.connection_survived,
+      errors: errors.slice(0, MAX_ERRORS),
+      latencies: pictureOf(commits, moved),
+    },
+    verification: { rows: check.rows_agree, ...evidence.verification },
+    environment: evidence.environment,
+  };
+  return { ...report, ok: failuresOf(report).length === 0 };
+}
+
+/** From the request until a retransmission must have reached the client. */
+export function attemptOf(moved: Moved): { begin_ns: bigint; end_ns: bigint } {
+  return {
+    begin_ns: moved.begin_ns,
+    end_ns: settledAt(moved) + BigInt(SETTLE_MS) * NS_PER_MS,
+  };
+}
+
+function pictureOf(commits: readonly Commit[], moved: Moved): [number, number][] {
+  const range = {
+    begin_ns: moved.zero_ns - BigInt(PICTURE_MS) * NS_PER_MS,
+    end_ns: settledAt(moved) + BigInt(PICTURE_MS) * NS_PER_MS,
+  };
+  return sampleLatencies(commits, range, moved.zero_ns, MAX_LATENCIES);
+}

@@ -1,0 +1,123 @@
+/** One move, from a machine under load to the report of what happened. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PmsmError } from '../../../agent/wire/errors.ts';
+import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
+import type { Witness } from '../guest/witness.ts';
+import { assembleReport, attemptOf } from './assemble.ts';
+import type { Load } from './load.ts';
+import { type Moved, move, waitForHost } from './migrate.ts';
+import type { DemoOptions } from './options.ts';
+import type { Environment, Report } from './report/schema.ts';
+import type { Stage } from './stage.ts';
+import { askServices, askWitness, compareWitness, diskIsClean, servicesWentOn } from './verify.ts';
+
+/** The load runs at least this long before a move, so that there is something to compare with. */
+const WARM_UP_MS = 5000;
+/** An emulated machine fills 64 MiB with random bytes, twice, in some seconds. */
+const WITNESS_LIMIT_MS = 60_000;
+const WITNESS_POLL_MS = 500;
+/** A client that has no answer by then will not get one. */
+const ANSWER_LIMIT_MS = 60_000;
+/** From the console's word that a machine is up until the orchestrator knows. */
+const STATE_LIMIT_MS = 60_000;
+const NS_PER_MS = 1_000_000n;
+
+/** The machine as it was before the first move. */
+export interface Origin {
+  readonly witness: Witness;
+  readonly asked_ns: bigint;
+  readonly services: readonly string[];
+}
+
+export interface Scene {
+  readonly stage: Stage;
+  readonly load: Load;
+  readonly origin: Origin;
+  readonly options: DemoOptions;
+  readonly environment: Environment;
+}
+
+/** The witness may still be writing its file: the host counts as up before that. */
+export async function rememberMachine(stage: Stage, database: string): Promise<Origin> {
+  const services = await askServices(stage.onHost, database);
+  for (const deadline = performance.now() + WITNESS_LIMIT_MS; ; ) {
+    try {
+      const witness = await askWitness(stage.onHost);
+      return { witness, asked_ns: process.hrtime.bigint(), services };
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await sleep(WITNESS_POLL_MS);
+    }
+  }
+}
+
+/** Returns with the load at rest. */
+export async function makeMove(
+  scene: Scene,
+  source: string,
+  target: string,
+  onEvent: (event: MigrationEvent) => void,
+): Promise<Report> {
+  const { stage, load, options } = scene;
+  const warm_ns = load.opened_ns + BigInt(WARM_UP_MS) * NS_PER_MS;
+  if (!(await load.commitsAfter(warm_ns, ANSWER_LIMIT_MS))) {
+    throw new PmsmError('lab-failed', 'the database does not answer its client');
+  }
+  await waitForHost(stage.orchestrator, source, 'running', STATE_LIMIT_MS);
+  await waitForHost(stage.orchestrator, target, 'standby', STATE_LIMIT_MS);
+  const order = { source, target, engine: options.engine, options: { codec: options.codec } };
+  const moved = await move(stage.orchestrator, order, onEvent);
+  await load.commitsAfter(attemptOf(moved).end_ns, ANSWER_LIMIT_MS);
+  const commits = load.commits();
+  const opened_ns = load.opened_ns;
+  const errors = load.errors();
+  const check = await load.rest();
+  const verification = await verify(scene, moved);
+  return assembleReport({
+    moved,
+    commits,
+    opened_ns,
+    check,
+    errors: [...errors, ...verification.errors],
+    verification: verification.found,
+    environment: scene.environment,
+  });
+}
+
+const NOTHING_HOLDS = {
+  disk: false,
+  file: false,
+  memory: false,
+  continued: false,
+  services: false,
+} as const;
+
+type Found = Parameters<typeof assembleReport>[0]['verification'];
+
+/** A machine that does not answer has nothing verified; why is an error beside it. */
+async function verify(scene: Scene, moved: Moved): Promise<{ found: Found; errors: string[] }> {
+  if (moved.report.owner === 'in-doubt') return { found: NOTHING_HOLDS, errors: [] };
+  const { stage, origin, options } = scene;
+  const errors: string[] = [];
+  const attempt = async <T>(what: string, work: Promise<T>, otherwise: T): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
+      errors.push(`${what}: ${(error as Error).message}`.slice(0, 1000));
+      return otherwise;
+    }
+  };
+  const witness = await attempt('witness', compareToOrigin(stage, origin), NOTHING_HOLDS);
+  const { memory, file, continued } = witness;
+  const { database } = options.lab;
+  const asked = servicesWentOn(stage.onHost, database, origin.services);
+  const services = await attempt('services', asked, false);
+  const disk = await attempt('disk', diskIsClean(stage.onHost, stage.disk, stage.fsckLog), false);
+  return { found: { memory, file, continued, services, disk }, errors };
+}
+
+async function compareToOrigin(stage: Stage, origin: Origin) {
+  const after = await askWitness(stage.onHost);
+  const elapsed_ms = Number((process.hrtime.bigint() - origin.asked_ns) / NS_PER_MS);
+  return compareWitness(origin.witness, after, elapsed_ms);
+}

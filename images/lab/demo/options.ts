@@ -1,0 +1,74 @@
+/** The demo's command line: the lab's options, and what to do with the machine in it. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { z } from 'zod';
+import { PmsmError } from '../../../agent/wire/errors.ts';
+import { CODEC_CHOICES, ENGINES } from '../../../orchestrator/store/record.ts';
+import { DATABASES, DISKS, KERNELS, labOptionsSchema, NICS } from '../../options.ts';
+import { MAX_MOVES } from './report/schema.ts';
+
+export const LOADS = ['light', 'oltp'] as const;
+
+export const DemoOptionsSchema = z.strictObject({
+  lab: labOptionsSchema,
+  engine: z.enum(ENGINES),
+  load: z.enum(LOADS),
+  moves: z.int().min(1).max(MAX_MOVES),
+  codec: z.enum(CODEC_CHOICES),
+  /** A file, `-` for standard output, or null. */
+  json: z.string().min(1).nullable(),
+  /** Leaves the run's directory with consoles and records behind. */
+  keep: z.boolean(),
+});
+
+export type DemoOptions = z.infer<typeof DemoOptionsSchema>;
+
+export function parseOptions(words: readonly string[]): DemoOptions {
+  const command = makeCommand();
+  command.parse(words, { from: 'user' });
+  const { json, keep, engine, load, moves, codec, memory, ...lab } = command.opts();
+  const { singleNic: single_nic, ...rest } = lab;
+  const parsed = DemoOptionsSchema.safeParse({
+    lab: { ...rest, memory_mib: memory, single_nic },
+    engine,
+    load,
+    moves,
+    codec,
+    json: json ?? null,
+    keep,
+  });
+  if (!parsed.success) throw new PmsmError('bad-request', z.prettifyError(parsed.error));
+  return parsed.data;
+}
+
+function makeCommand(): Command {
+  const choice = (flags: string, about: string, values: readonly string[], value: string) =>
+    new Option(flags, about).choices(values).default(value);
+  const defaults = labOptionsSchema.parse({});
+  return new Command('npm run demo --')
+    .description('Moves a running database host between two emulated physical machines.')
+    .option('--memory <mib>', 'memory of each machine', wholeNumber, defaults.memory_mib)
+    .option('--cpus <n>', 'CPUs of each machine', wholeNumber, defaults.cpus)
+    .addOption(choice('--nic <model>', 'network card', NICS, defaults.nic))
+    .addOption(choice('--disk <model>', 'disk', DISKS, defaults.disk))
+    .addOption(choice('--database <name>', 'database server', DATABASES, defaults.database))
+    .addOption(choice('--kernel <kind>', 'kernel of both machines', KERNELS, defaults.kernel))
+    .option('--packages <names>', 'further Debian packages, with commas', list, defaults.packages)
+    .option('--single-nic', 'migrate over the service network', defaults.single_nic)
+    .addOption(choice('--engine <name>', 'how to move', ENGINES, 'full'))
+    .addOption(choice('--load <kind>', 'what the clients do', LOADS, 'light'))
+    .option('--moves <n>', 'moves, back and forth', wholeNumber, 1)
+    .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))
+    .option('--json <file>', 'write the report there as well; - is standard output')
+    .option('--keep', 'keep consoles and records of the run', false)
+    .showHelpAfterError('(--help lists the options)')
+    .exitOverride();
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+function list(text: string): string[] {
+  return text.split(',').filter((name) => name !== '');
+}

@@ -1,0 +1,37 @@
+/** Numbers for people, and text that is safe inside HTML and SVG. */
+
+export function formatMs(ms: number | null): string {
+  if (ms === null) return 'not measured';
+  const size = Math.abs(ms);
+  if (size >= 100_000) return `${Math.round(ms / 1000)} s`;
+  if (size >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (size >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+  if (size >= 10) return `${Math.round(ms)} ms`;
+  return `${Number(ms.toFixed(1))} ms`;
+}
+
+export function formatBytes(bytes: number | null): string {
+  if (bytes === null) return 'not measured';
+  const mib = bytes / 2 ** 20;
+  if (mib >= 10_240) return `${(mib / 1024).toFixed(1)} GiB`;
+  if (mib >= 100) return `${Math.round(mib)} MiB`;
+  if (mib >= 1) return `${mib.toFixed(1)} MiB`;
+  return `${(bytes / 1024).toFixed(1)} KiB`;
+}
+
+/** 12345 as 12 345, with thin spaces so that it stays one number to the eye. */
+export function formatCount(count: number): string {
+  return String(count).replace(/\B(?=(\d{3})+$)/g, '\u2009');
+}
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+export function escapeText(text: string): string {
+  return text.replace(/[&<>"']/g, (letter) => ESCAPES[letter] ?? letter);
+}

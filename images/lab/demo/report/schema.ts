@@ -1,0 +1,66 @@
+/**
+ * The demo's report of one move: the orchestrator's own report, and what only somebody outside can
+ * know: what the client saw, what was checked, and where it ran. `ReportFile` is what `--json`
+ * writes. What an engine cannot measure is null, never 0.
+ */
+import { z } from 'zod';
+import { ReportSchema as MigrationReportSchema } from '../../../../orchestrator/store/record.ts';
+
+const ms = z.number().finite();
+
+/** Commits kept for the picture of one move; the figures are made from all of them. */
+export const MAX_LATENCIES = 2000;
+export const MAX_ERRORS = 100;
+export const MAX_MOVES = 1000;
+
+export const ClientSchema = z.object({
+  committed: z.number().int().nonnegative(),
+  lost: z.number().int().nonnegative(),
+  connection_survived: z.boolean(),
+  errors: z.array(z.string().max(1024)).max(MAX_ERRORS),
+  /** Around the attempt: [start from the quarantine, latency], in ms, oldest first. */
+  latencies: z.array(z.tuple([ms, ms.nonnegative()])).max(MAX_LATENCIES),
+});
+
+export const VerificationSchema = z.object({
+  rows: z.boolean(),
+  disk: z.boolean(),
+  file: z.boolean(),
+  memory: z.boolean(),
+  /** Same boot, same process with the same start time, and the uptime went on. */
+  continued: z.boolean(),
+  /** Every service runs in the process that it had before, and no unit has failed. */
+  services: z.boolean(),
+});
+
+export const EnvironmentSchema = z.object({
+  accelerator: z.string().max(64),
+  cpus: z.number().int().positive(),
+  memory_mib: z.number().int().positive(),
+  nic: z.string().max(64),
+  disk: z.string().max(64),
+  kernel: z.string().max(256),
+  database: z.string().max(256),
+  load: z.string().max(64),
+  run: z.string().max(128),
+});
+
+export const ReportSchema = MigrationReportSchema.extend({
+  client: ClientSchema,
+  verification: VerificationSchema,
+  environment: EnvironmentSchema,
+});
+
+export const ReportFileSchema = z.object({
+  version: z.literal(1),
+  ok: z.boolean(),
+  moves: z.array(ReportSchema).max(MAX_MOVES),
+});
+
+export type MigrationReport = z.infer<typeof MigrationReportSchema>;
+export type Report = z.infer<typeof ReportSchema>;
+export type ReportFile = z.infer<typeof ReportFileSchema>;
+export type ReportPhase = Report['phases'][number];
+export type Verification = z.infer<typeof VerificationSchema>;
+export type Environment = z.infer<typeof EnvironmentSchema>;
+export type Latency = Report['client']['latencies'][number];

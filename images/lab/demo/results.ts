@@ -1,0 +1,104 @@
+/** The matrix as a table: one line a run, nothing but figures that a report holds. */
+import { z } from 'zod';
+import { formatBytes } from './report/format.ts';
+import { median } from './report/median.ts';
+import type { Report, ReportFile } from './report/schema.ts';
+import { failuresOf } from './verdict.ts';
+
+export const MatrixResultSchema = z.object({
+  name: z.string(),
+  words: z.array(z.string()),
+  ok: z.boolean(),
+  exit: z.number().int(),
+  seconds: z.number(),
+  moves: z.number().int(),
+  client_ms: z.array(z.number()),
+  window_ms: z.array(z.number()),
+  sent_frozen_bytes: z.array(z.number()),
+  rows: z.number().int(),
+  lost: z.number().int(),
+  kernel: z.string(),
+  database: z.string(),
+  run: z.string(),
+  failures: z.array(z.string()),
+});
+
+export type MatrixResult = z.infer<typeof MatrixResultSchema>;
+
+export function summariseRun(
+  name: string,
+  words: readonly string[],
+  file: ReportFile,
+  { exit, seconds }: { exit: number; seconds: number },
+): MatrixResult {
+  const { moves } = file;
+  const last = moves.at(-1);
+  const known = (pick: (move: Report) => number | null) => moves.flatMap((m) => pick(m) ?? []);
+  return {
+    name,
+    words: [...words],
+    ok: file.ok && exit === 0,
+    exit,
+    seconds,
+    moves: moves.length,
+    client_ms: known((move) => move.downtime_ms.client),
+    window_ms: known((move) => move.downtime_ms.window),
+    sent_frozen_bytes: known((move) => move.memory.sent_frozen_bytes),
+    rows: last?.client.committed ?? 0,
+    lost: last?.client.lost ?? 0,
+    kernel: last?.environment.kernel ?? '',
+    database: last?.environment.database ?? '',
+    run: last?.environment.run ?? '',
+    failures: moves.flatMap((move, index) =>
+      failuresOf(move).map((failure) => `move ${index + 1}: ${failure}`.slice(0, 300)),
+    ),
+  };
+}
+
+export function renderResults(results: readonly MatrixResult[]): string {
+  const head = [
+    'run',
+    'options',
+    'moves',
+    'client, median',
+    'client, longest',
+    'window, median',
+    'sent in the window',
+    'rows / lost',
+    'kernel, database',
+    'holds',
+  ];
+  const rows = results.map((result) => [
+    result.name,
+    result.words.length > 0 ? `\`${result.words.join(' ')}\`` : '',
+    String(result.moves),
+    seconds(median(result.client_ms)),
+    seconds(result.client_ms.length > 0 ? Math.max(...result.client_ms) : null),
+    seconds(median(result.window_ms)),
+    formatBytes(median(result.sent_frozen_bytes)),
+    `${result.rows} / ${result.lost}`,
+    `${result.kernel}, ${result.database}`,
+    result.ok ? 'yes' : `no (exit ${result.exit})`,
+  ]);
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const failures = results.flatMap((result) =>
+    result.failures.map((failure) => `- ${result.name}: ${failure.replaceAll('\n', ' ')}`),
+  );
+  return [
+    '# First migration: results',
+    '',
+    'Written by `images/lab/demo/matrix.ts`; each line is a `npm run demo` with the options named. *Client* is the',
+    'longest gap between two successful commits that overlaps the attempt, on one connection that never reconnects.',
+    'A run holds if every check of every move does: connection, rows, memory, file, uptime, services, disk.',
+    '',
+    line(head),
+    line(head.map(() => '---')),
+    ...rows.map(line),
+    ...(failures.length > 0 ? ['', '## What did not hold', '', ...failures] : []),
+    '',
+  ].join('\n');
+}
+
+function seconds(ms: number | null): string {
+  return ms === null ? '' : `${(ms / 1000).toFixed(2)} s`;
+}

@@ -1,0 +1,110 @@
+/** The demo from the first commit to the verdict: one client connection through all moves. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Progress } from '../../progress.ts';
+import { Load } from './load.ts';
+import { makeMove, rememberMachine, type Scene } from './one-move.ts';
+import type { DemoOptions } from './options.ts';
+import type { Environment, Report } from './report/schema.ts';
+import type { MachineName, Stage } from './stage.ts';
+import { tellEvents } from './talk.ts';
+import { failuresOf } from './verdict.ts';
+import { fsckIsClean } from './verify.ts';
+
+const POWER_OFF_LIMIT_MS = 120_000;
+/** sshd must be able to answer before the machine goes down under it. */
+const POWER_OFF_DELAY_S = 1;
+
+/**
+ * `onReport` hears of every move as soon as it is judged. Resolves to the machine that runs at the
+ * end, or null if that is in doubt.
+ */
+export async function runMoves(
+  stage: Stage,
+  options: DemoOptions,
+  progress: Progress,
+  onReport: (report: Report) => void,
+): Promise<string | null> {
+  const environment = await describeEnvironment(stage, options);
+  const load = await Load.start(options.load, stage.runDir, stage.inNetwork, progress);
+  try {
+    const origin = await rememberMachine(stage, options.lab.database);
+    const scene: Scene = { stage, load, origin, options, environment };
+    return await moveBackAndForth(scene, progress, onReport);
+  } finally {
+    await load.stop();
+  }
+}
+
+async function moveBackAndForth(
+  scene: Scene,
+  progress: Progress,
+  onReport: (report: Report) => void,
+): Promise<string | null> {
+  const { stage, load, options } = scene;
+  let [source, target] = stage.machines;
+  for (let number = 1; number <= options.moves; number += 1) {
+    const title = `Move ${number} of ${options.moves}: ${source} to ${target}`;
+    let report = await progress.step(title, () =>
+      makeMove(scene, source, target, tellEvents(progress)),
+    );
+    if (report.owner !== 'source') [source, target] = [target, source];
+    const last = number === options.moves;
+    if (last && report.outcome === 'moved') {
+      report = await withFinalCheck(scene, report, source, progress);
+    }
+    onReport(report);
+    if (report.owner === 'in-doubt') return null;
+    if (last || report.outcome !== 'moved') break;
+    await progress.step(`${target} boots as the next standby`, () => stage.recycle(target));
+    await load.resume();
+  }
+  return source;
+}
+
+/** After the last move the machine shuts down, and its disk must be clean then, too. */
+async function withFinalCheck(
+  scene: Scene,
+  report: Report,
+  machine: MachineName,
+  progress: Progress,
+): Promise<Report> {
+  const { stage, load } = scene;
+  return await progress.step('The machine shuts down', async () => {
+    await load.stop();
+    const clean = await shutDown(stage, machine).then(
+      () => fsckIsClean(stage.disk, stage.fsckLog),
+      (error: Error) => {
+        report.client.errors.push(`shutdown: ${error.message}`.slice(0, 1000));
+        return false;
+      },
+    );
+    const disk = report.verification.disk && clean;
+    const checked = { ...report, verification: { ...report.verification, disk } };
+    return { ...checked, ok: failuresOf(checked).length === 0 };
+  });
+}
+
+async function shutDown(stage: Stage, machine: MachineName): Promise<void> {
+  await stage.onHost(`systemd-run --on-active=${POWER_OFF_DELAY_S} systemctl poweroff`);
+  await sleep(POWER_OFF_DELAY_S * 1000);
+  await stage.waitForPowerOff(machine, POWER_OFF_LIMIT_MS);
+}
+
+async function describeEnvironment(stage: Stage, options: DemoOptions): Promise<Environment> {
+  const { lab, load } = options;
+  const kernel = (await stage.onHost('uname -r')).trim();
+  const server = { mysql: 'mysqld', mariadb: 'mariadbd' }[lab.database];
+  const said = await stage.onHost(`${server} --version`);
+  const version = /Ver (\S+)/.exec(said)?.[1] ?? 'unknown';
+  return {
+    accelerator: stage.accelerator,
+    cpus: lab.cpus,
+    memory_mib: lab.memory_mib,
+    nic: lab.single_nic ? `${lab.nic}, single` : lab.nic,
+    disk: lab.disk,
+    kernel: `${kernel} (${lab.kernel})`,
+    database: `${lab.database} ${version}`,
+    load,
+    run: new Date().toISOString(),
+  };
+}

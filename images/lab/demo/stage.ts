@@ -1,0 +1,68 @@
+/** What the demo needs of a lab: its two machines, a place for the client, and what it leaves behind. */
+import { cpSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { Client } from '../../../orchestrator/cli/client.ts';
+import type { Progress } from '../../progress.ts';
+import { ensurePackages } from '../../setup/packages.ts';
+import { witnessExtras } from '../guest/witness.ts';
+import { Lab, MACHINES, type MachineName } from '../lab.ts';
+import type { InNetwork } from './client/client.ts';
+import type { DemoOptions } from './options.ts';
+import { LOGS } from './output.ts';
+import type { OnHost } from './verify.ts';
+
+export type { MachineName } from '../lab.ts';
+
+/** Records and consoles are small; a file beyond this is not evidence but a mistake. */
+const KEPT_FILE_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface Stage {
+  readonly machines: readonly [MachineName, MachineName];
+  readonly runDir: string;
+  readonly disk: string;
+  readonly fsckLog: string;
+  readonly accelerator: string;
+  readonly orchestrator: Client;
+  readonly inNetwork: InNetwork;
+  readonly onHost: OnHost;
+  /** The vacated machine boots as the next standby. */
+  readonly recycle: (machine: MachineName) => Promise<void>;
+  readonly waitForPowerOff: (machine: MachineName, limit_ms: number) => Promise<void>;
+  /** Ends everything; with `keep`, consoles and records stay in build/demo/logs. */
+  readonly close: (keep: boolean) => Promise<void>;
+}
+
+export async function openStage(options: DemoOptions, progress: Progress): Promise<Stage> {
+  await ensurePackages(['lab', 'kernel', 'native'], progress);
+  const extras = await witnessExtras(progress);
+  const lab = await Lab.start({ ...options.lab, extras }, progress);
+  return {
+    machines: MACHINES,
+    runDir: lab.runDir,
+    disk: lab.diskPath,
+    fsckLog: resolve(lab.runDir, 'e2fsck.log'),
+    accelerator: lab.accelerator,
+    orchestrator: new Client({ socketPath: lab.orchestratorSocket }),
+    inNetwork: (argv) => lab.inside(argv),
+    onHost: (command) => lab.ssh(command),
+    recycle: (machine) => lab.recycle(lab.machines[machine]),
+    waitForPowerOff: (machine, limit_ms) => lab.machines[machine].waitForPowerOff(limit_ms),
+    close: async (keep) => {
+      if (keep) keepLogs(lab.runDir);
+      await lab.stop();
+    },
+  };
+}
+
+/** The run directory goes with the lab; sockets and what is too large stay out of the copy. */
+function keepLogs(runDir: string): void {
+  rmSync(LOGS, { recursive: true, force: true });
+  mkdirSync(LOGS, { recursive: true });
+  cpSync(runDir, LOGS, {
+    recursive: true,
+    filter: (source) => {
+      const status = statSync(source);
+      return status.isDirectory() || (status.isFile() && status.size <= KEPT_FILE_BYTES_MAX);
+    },
+  });
+}

@@ -1,0 +1,61 @@
+/** Everything that a lab is made of, from the cache or built. */
+import { copyFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Artefact, cached, digestOfFile } from '../cache.ts';
+import { type DiskExtras, hostDisk } from '../disk.ts';
+import { INITRAMFS, initramfs } from '../initramfs.ts';
+import { type KernelImage, labKernel } from '../kernel.ts';
+import { keys } from '../keys.ts';
+import type { LabOptions } from '../options.ts';
+import type { Progress } from '../progress.ts';
+import { DISK_FILE } from '../rootfs.ts';
+import { ensurePackages, requireMemory, requireTun } from '../setup/packages.ts';
+import { type Accelerator, accelerator } from './accel.ts';
+
+export interface Ingredients {
+  kernel: KernelImage;
+  initramfs: Artefact;
+  disk: Artefact;
+  keys: Artefact;
+  accelerator: Accelerator;
+}
+
+export async function gather(
+  options: LabOptions,
+  extras: DiskExtras,
+  progress: Progress,
+): Promise<Ingredients> {
+  // Said first, before anything long begins.
+  requireTun();
+  requireMemory(options.memory_mib);
+  await ensurePackages(['lab', 'kernel', 'native'], progress);
+  const kernel = await chosenKernel(options, progress);
+  const ramdisk = await initramfs(kernel, progress);
+  return {
+    kernel,
+    initramfs: ramdisk,
+    disk: await hostDisk(options, extras, progress),
+    keys: await keys(progress),
+    accelerator: await accelerator(kernel.image, ramdisk.path(INITRAMFS), progress),
+  };
+}
+
+/** PMSM_LAB_KERNEL names a bzImage to use instead, for whoever works on the kernel. */
+async function chosenKernel(options: LabOptions, progress: Progress): Promise<KernelImage> {
+  const file = process.env.PMSM_LAB_KERNEL;
+  if (!file || options.kernel === 'stock') return labKernel(options.kernel, progress);
+  const artefact = await cached(
+    {
+      name: 'kernel-given',
+      title: `Taking the kernel ${file}`,
+      inputs: { content: digestOfFile(file) },
+      build: async (directory) => {
+        copyFileSync(file, resolve(directory, 'bzImage'));
+      },
+    },
+    progress,
+  );
+  return { kind: options.kernel, image: artefact.path('bzImage'), artefact };
+}
+
+export const diskFile = (disk: Artefact): string => disk.path(DISK_FILE);

@@ -1,0 +1,279 @@
+/**
+ * An emulated physical machine: a q35 board with its NICs and its disk in fixed slots, so that two of them are the same
+ * model. It can be powered on as a host or as a standby, powered off, saved and started from a saved state.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { PmsmError } from '../../agent/wire/errors.ts';
+import type { LabOptions } from '../options.ts';
+import { end, identify, type ProcessId, tailOf, tether } from '../processes.ts';
+import { DISK_LABEL } from '../rootfs.ts';
+import type { Accelerator } from './accel.ts';
+import { Qmp } from './qmp.ts';
+import { CLIENT_MIGRATION_ADDRESS, type Switch, tapName } from './switch.ts';
+
+export interface Board {
+  options: LabOptions;
+  accelerator: Accelerator;
+  kernel: string;
+  initramfs: string;
+  disk: string;
+  /** Whether the disk's file system can bypass the page cache. */
+  directIo: boolean;
+}
+
+export interface MachinePlace {
+  name: string;
+  /** 1 for node1: part of its addresses and MACs. */
+  number: number;
+  runDir: string;
+  network: Switch;
+  /** Called when the machine was powered on or has ended. */
+  changed: () => void;
+}
+
+export type Role = 'host' | 'standby';
+
+const SAVE_LIMIT_MS = 120_000;
+const POLL_MS = 20;
+const CONTROL_PORT = 7071;
+
+export class Machine {
+  readonly name: string;
+  /** The address that stays with this physical machine. */
+  readonly address: string;
+  /** Everything that the machine ever wrote to its serial port. */
+  readonly console: string;
+  readonly consoleSocket: string;
+  readonly #board: Board;
+  readonly #place: MachinePlace;
+  #child: ChildProcess | undefined;
+  #id: ProcessId | undefined;
+  #qmp: Qmp | undefined;
+  #role: Role | undefined;
+  /** Where this power-on begins in the console's record. */
+  #consoleStart = 0;
+
+  constructor(board: Board, place: MachinePlace) {
+    this.#board = board;
+    this.#place = place;
+    this.name = place.name;
+    this.address = `10.0.1.${place.number}`;
+    this.console = resolve(place.runDir, `${place.name}.console`);
+    this.consoleSocket = resolve(place.runDir, `${place.name}.tty`);
+  }
+
+  /** What it was powered on as; undefined while it is off. A host that arrived later leaves this at standby. */
+  get role(): Role | undefined {
+    return this.isRunning() ? this.#role : undefined;
+  }
+
+  get process(): ProcessId | undefined {
+    return this.#id;
+  }
+
+  isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && !this.#child.signalCode;
+  }
+
+  /** Powers the machine on; with `stateFile` it goes on where that state was saved. */
+  async powerOn(role: Role, stateFile?: string): Promise<void> {
+    if (this.isRunning()) throw new PmsmError('lab-failed', `${this.name} is on already.`);
+    for (const socket of [this.#qmpSocket, this.consoleSocket]) rmSync(socket, { force: true });
+    this.#consoleStart = this.consoleText().length;
+    const errors = resolve(this.#place.runDir, `${this.name}.qemu`);
+    const log = openSync(errors, 'w');
+    const incoming = stateFile === undefined ? [] : ['-incoming', 'defer'];
+    const argv = tether(['qemu-system-x86_64', ...this.#arguments(role), ...incoming]);
+    const [program, ...args] = this.#place.network.inside(argv);
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log] });
+    closeSync(log);
+    this.#child = child;
+    this.#role = role;
+    child.once('error', () => undefined);
+    child.once('exit', () => this.#place.changed());
+    child.unref();
+    this.#id = child.pid === undefined ? undefined : identify(child.pid);
+    this.#place.changed();
+    try {
+      this.#qmp = await Qmp.connect(this.#qmpSocket, () => this.isRunning());
+      if (stateFile !== undefined) await this.#load(stateFile);
+    } catch (error) {
+      await this.powerOff();
+      const said = tailOf(errors).trim() || (error as Error).message;
+      throw new PmsmError('lab-failed', `${this.name}: ${said}`);
+    }
+  }
+
+  /** The plug is pulled. */
+  async powerOff(): Promise<void> {
+    this.#qmp?.close();
+    this.#qmp = undefined;
+    if (this.isRunning() && this.#id) await end(this.#id, 'SIGKILL');
+  }
+
+  /** Waits until the machine has powered itself off. */
+  async waitForPowerOff(limit_ms: number): Promise<void> {
+    const deadline_ms = performance.now() + limit_ms;
+    while (this.isRunning()) {
+      if (performance.now() > deadline_ms) {
+        throw new PmsmError('lab-failed', `${this.name} did not power off; see ${this.console}`);
+      }
+      await sleep(POLL_MS);
+    }
+    this.#qmp?.close();
+    this.#qmp = undefined;
+  }
+
+  /** Waits for a text on the console since power-on, or from an offset on; returns the offset just after it. */
+  async waitForConsole(text: string, limit_ms: number, from = this.#consoleStart): Promise<number> {
+    const deadline_ms = performance.now() + limit_ms;
+    for (;;) {
+      const found = this.consoleText().indexOf(text, from);
+      if (found >= 0) return found + text.length;
+      if (!this.isRunning() || performance.now() > deadline_ms) {
+        const why = this.isRunning() ? `did not say "${text}" in time` : 'has ended';
+        const last = this.consoleText().slice(-600);
+        throw new PmsmError('lab-failed', `${this.name} ${why}; see ${this.console}\n${last}`);
+      }
+      await sleep(POLL_MS);
+    }
+  }
+
+  consoleText(): string {
+    // One character a byte, so that offsets count bytes.
+    return existsSync(this.console) ? readFileSync(this.console, 'latin1') : '';
+  }
+
+  /** Types on the serial console. */
+  async type(text: string): Promise<void> {
+    const socket = connect(this.consoleSocket);
+    await new Promise<void>((done, reject) => {
+      socket.once('error', reject);
+      socket.once('connect', () => socket.write(text, () => done()));
+    });
+    socket.end();
+  }
+
+  qmp(): Qmp {
+    if (!this.#qmp) throw new PmsmError('lab-failed', `${this.name} is off.`);
+    return this.#qmp;
+  }
+
+  async pause(): Promise<void> {
+    await this.qmp().command('stop');
+  }
+
+  async resume(): Promise<void> {
+    await this.qmp().command('cont');
+  }
+
+  /** Writes the machine's state to a file; the machine stays stopped, with its disk written back. */
+  async save(stateFile: string): Promise<void> {
+    const qmp = this.qmp();
+    await this.pause();
+    await qmp.command('migrate-set-parameters', { 'max-bandwidth': 8 * 1024 ** 3 });
+    await qmp.command('migrate', { uri: `exec:cat >'${stateFile}'` });
+    await qmp.migrated(SAVE_LIMIT_MS);
+  }
+
+  async #load(stateFile: string): Promise<void> {
+    const qmp = this.qmp();
+    await qmp.command('migrate-incoming', { uri: `exec:cat '${stateFile}'` });
+    const deadline_ms = performance.now() + SAVE_LIMIT_MS;
+    for (;;) {
+      const { status } = await qmp.status();
+      if (status !== 'inmigrate') break;
+      if (!this.isRunning()) throw new Error('QEMU has ended');
+      if (performance.now() > deadline_ms) throw new Error('the saved state did not load');
+      await sleep(POLL_MS);
+    }
+    await this.resume();
+  }
+
+  get #qmpSocket(): string {
+    return resolve(this.#place.runDir, `${this.name}.qmp`);
+  }
+
+  #arguments(role: Role): string[] {
+    const { options, accelerator, kernel, initramfs } = this.#board;
+    return [
+      ...['-name', this.name, '-nodefaults', '-no-user-config', '-display', 'none'],
+      // All memory is there from the start, as in a physical machine: else the first touch of each page would be
+      // served by the emulating kernel in the middle of a snapshot, and counted as if it belonged to it.
+      ...[
+        '-object',
+        `memory-backend-ram,id=ram,size=${options.memory_mib}M,prealloc=on,prealloc-threads=2`,
+      ],
+      ...['-machine', 'q35,memory-backend=ram', ...accelerator.arguments],
+      ...['-smp', String(options.cpus), '-m', String(options.memory_mib)],
+      // A reset ends the machine: booting by itself it could mount a disk that has another owner by now.
+      '-no-reboot',
+      ...['-kernel', kernel, '-initrd', initramfs, '-append', this.#commandLine(role)],
+      ...[
+        '-chardev',
+        `socket,id=tty,path=${this.consoleSocket},server=on,wait=off,logfile=${this.console},logappend=on`,
+      ],
+      ...['-serial', 'chardev:tty'],
+      ...['-qmp', `unix:${this.#qmpSocket},server=on,wait=off`],
+      ...this.#nicArguments(),
+      ...this.#diskArguments(),
+    ];
+  }
+
+  #nicArguments(): string[] {
+    const model = this.#board.options.nic === 'virtio' ? 'virtio-net-pci' : 'e1000e';
+    const nic = (network: 'service' | 'migration', octet: string, slot: string): string[] => [
+      '-netdev',
+      `tap,id=${network},ifname=${tapName(this.name, network)},script=no,downscript=no`,
+      '-device',
+      // No boot ROM: nothing boots from the network here.
+      `${model},netdev=${network},mac=52:54:00:00:${octet}:0${this.#place.number},addr=${slot},romfile=`,
+    ];
+    const service = nic('service', '00', '0x3');
+    return this.#board.options.single_nic
+      ? service
+      : [...service, ...nic('migration', '01', '0x4')];
+  }
+
+  /** Both machines have the same LUN open, so QEMU must not lock it; only one of them ever mounts it. */
+  #diskArguments(): string[] {
+    const { disk, directIo, options } = this.#board;
+    const cache = directIo ? 'cache=none,aio=threads' : 'cache=writeback';
+    const drive = `file=${disk},if=none,id=lun,format=raw,file.locking=off,discard=unmap,${cache}`;
+    const device = {
+      ahci: 'ide-hd,drive=lun,bus=ide.0',
+      nvme: 'nvme,drive=lun,serial=pmsm-lun,addr=0x5',
+      virtio: 'virtio-blk-pci,drive=lun,addr=0x5',
+    }[options.disk];
+    return ['-drive', drive, '-device', device];
+  }
+
+  #commandLine(role: Role): string {
+    const single = this.#board.options.single_nic;
+    return [
+      'console=ttyS0',
+      `root=LABEL=${DISK_LABEL}`,
+      'rw',
+      // eth0 and eth1 in the order of the slots.
+      'net.ifnames=0',
+      // Every kernel entry would cost a flush of translated code; no attacker shares an emulated machine.
+      'mitigations=off',
+      // Debian's kernel zeroes every page that it gives out: nothing on hardware, seconds a snapshot under emulation.
+      'init_on_alloc=0',
+      'panic=10',
+      // Built-in drivers that would make an interface of their own.
+      'bonding.max_bonds=0',
+      'dummy.numdummies=0',
+      `pmsm.machine=${this.name}`,
+      `pmsm.address=${this.address}/24`,
+      `pmsm.interface=${single ? 'eth0' : 'eth1'}`,
+      `pmsm.orchestrator=${CLIENT_MIGRATION_ADDRESS}:${CONTROL_PORT}`,
+      ...(single ? ['pmsm.single-nic'] : []),
+      ...(role === 'standby' ? ['pmsm.standby'] : []),
+    ].join(' ');
+  }
+}

@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Test of /dev/snapshot as patched by this series, to be run as init or from
+ * init in two emulated machines that share one virtio disk (see ../README.md):
+ *
+ *   snapshot-test source   misuse, abort, timing; then an image goes to /dev/vda
+ *   snapshot-test target   hostile and cut images are refused; then the real one
+ *                          is restored, and the source's process goes on
+ *
+ * An unpatched kernel is recognized by the missing SNAPSHOT_GET_PHASES.  It is then
+ * only timed, saved and restored: what the series mends would crash it.
+ *
+ * Output is TAP, one line a check.  The last line of each machine is "done" and the
+ * number of failures.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <linux/types.h>
+#include "suspend_ioctls.h"
+
+#define PAGE		4096UL
+#define CHUNK		(4UL << 20)
+#define BALLAST		(128UL << 20)
+#define DISK		"/dev/vda"
+#define ZERO_PFN	(1ULL << 63)
+
+static unsigned int failures, checks;
+static bool patched;
+static char *io;			/* CHUNK bytes, aligned */
+static volatile uint64_t *heartbeat;	/* counted up by a child */
+
+static void check(bool good, const char *what, long got)
+{
+	checks++;
+	if (!good)
+		failures++;
+	printf("%s %u - %s (%ld)\n", good ? "ok" : "not ok", checks, what, got);
+	fflush(stdout);
+}
+
+/* Result of a system call as the kernel gave it. */
+static long result(long ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+#define EXPECT(call, want) do {						\
+	long got_ = result(call);					\
+	check(got_ == (want), #call " gives " #want, got_);		\
+} while (0)
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void fatal(const char *what)
+{
+	printf("Bail out! %s: %m\n", what);
+	fflush(stdout);
+	exit(1);
+}
+
+static int device(int mode)
+{
+	int fd = open("/dev/snapshot", mode | O_CLOEXEC);
+
+	if (fd < 0)
+		fatal("/dev/snapshot");
+	return fd;
+}
+
+/* Moves @count bytes as far as they go, in calls of at most @step bytes. */
+static long move(int fd, bool in, char *buf, size_t count, size_t step)
+{
+	size_t done = 0;
+
+	while (done < count) {
+		size_t part = count - done < step ? count - done : step;
+		long ret = result(in ? read(fd, buf + done, part) :
+				       write(fd, buf + done, part));
+		if (ret < 0)
+			return ret;
+		if (!ret)
+			break;
+		done += (size_t)ret;
+	}
+	return (long)done;
+}
+
+static bool beats(void)
+{
+	uint64_t before = *heartbeat;
+
+	usleep(100000);
+	return *heartbeat != before;
+}
+
+static int create(int fd)
+{
+	int in_suspend = -1;
+
+	if (ioctl(fd, SNAPSHOT_FREEZE))
+		fatal("SNAPSHOT_FREEZE");
+	if (ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend))
+		fatal("SNAPSHOT_CREATE_IMAGE");
+	return in_suspend;
+}
+
+static uint64_t image_size(int fd)
+{
+	__kernel_loff_t size = 0;
+
+	if (ioctl(fd, SNAPSHOT_GET_IMAGE_SIZE, &size))
+		fatal("SNAPSHOT_GET_IMAGE_SIZE");
+	return (uint64_t)size;
+}
+
+static const char * const names[] = {
+	"create begin", "allocated", "kthreads frozen", "devices frozen", "devices off",
+	"CPUs off", "syscore off", "copy begin", "copy end", "syscore on", "CPUs on",
+	"devices on", "devices thawed", "create end",
+	"restore begin", "devices quiesced", "devices off", "CPUs off", "jump",
+	"resume begin", "syscore on", "CPUs on", "devices on", "devices restored",
+	"resume end",
+};
+
+static void phases(int fd, struct snapshot_phases *p, bool print)
+{
+	uint64_t last = 0;
+
+	memset(p, 0xee, sizeof(*p));
+	p->size = sizeof(*p);
+	p->flags = 0;
+	if (ioctl(fd, SNAPSHOT_GET_PHASES, p))
+		fatal("SNAPSHOT_GET_PHASES");
+	for (unsigned int i = 0; print && i < p->count; i++) {
+		uint64_t c = p->cycles[i];
+
+		printf("# phase %2u %-17s ", i, i < 25 ? names[i] : "?");
+		if (!c)
+			printf("-\n");
+		else if (last && p->cycles_khz)
+			printf("+%.3f ms\n", (double)(int64_t)(c - last) / p->cycles_khz);
+		else
+			printf("%llu\n", (unsigned long long)c);
+		if (c)
+			last = c;
+	}
+}
+
+static bool reached(const struct snapshot_phases *p, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i <= to; i++)
+		if (!p->cycles[i] || (i > from && p->cycles[i] < p->cycles[i - 1]))
+			return false;
+	return true;
+}
+
+static bool clear(const struct snapshot_phases *p, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i <= to; i++)
+		if (p->cycles[i])
+			return false;
+	return true;
+}
+
+static void test_get_phases(void)
+{
+	struct { struct snapshot_phases p; uint64_t more; } big;
+	struct snapshot_phases p = { .size = sizeof(p) };
+	int fd = device(O_RDONLY);
+
+	EXPECT(ioctl(fd, SNAPSHOT_GET_PHASES, &p), 0);
+	check(p.count == SNAPSHOT_PHASE_COUNT, "count", p.count);
+	check(clear(&p, 0, SNAPSHOT_PHASES_MAX - 1), "nothing reached yet", 0);
+	p.size = sizeof(p) - 1;
+	EXPECT(ioctl(fd, SNAPSHOT_GET_PHASES, &p), -EINVAL);
+	p.size = sizeof(p);
+	p.flags = 1;
+	EXPECT(ioctl(fd, SNAPSHOT_GET_PHASES, &p), -EINVAL);
+	EXPECT(ioctl(fd, SNAPSHOT_GET_PHASES, NULL), -EFAULT);
+	memset(&big, 0, sizeof(big));
+	big.p.size = sizeof(big);
+	big.more = 42;
+	EXPECT(ioctl(fd, SNAPSHOT_GET_PHASES, &big), 0);
+	check(big.p.size == sizeof(p) && big.more == 42, "size filled in", big.p.size);
+	EXPECT(ioctl(fd, _IO('3', 22), 0), -ENOTTY);
+	close(fd);
+}
+
+/* Reads a whole image in calls of @step bytes, tells how fast that was. */
+static void timed_read(size_t step)
+{
+	int fd = device(O_RDONLY);
+	uint64_t size, done = 0;
+	double start;
+	long ret;
+
+	create(fd);
+	size = image_size(fd);
+	start = now();
+	while ((ret = result(read(fd, io, step))) > 0)
+		done += (uint64_t)ret;
+	start = now() - start;
+	check(!ret && done == size, "image read to its end", (long)done);
+	printf("# read of %.1f MB in calls of %zu: %.0f ms, %.0f MB/s\n",
+	       (double)done / 1e6, step, start * 1e3, (double)done / 1e6 / start);
+	close(fd);
+	check(beats(), "the machine goes on", 0);
+}
+
+static void test_read(void)
+{
+	char *hole = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = device(O_RDONLY);
+	struct snapshot_phases p;
+	uint64_t size, done = 0;
+	long ret;
+
+	if (hole == MAP_FAILED || mprotect(hole + PAGE, PAGE, PROT_NONE))
+		fatal("mmap");
+	memset(hole, 0, PAGE);
+	EXPECT(read(fd, io, PAGE), -ENODATA);
+	check(create(fd) == 1, "image created", 0);
+	size = image_size(fd);
+	phases(fd, &p, true);
+	check(reached(&p, SNAPSHOT_PHASE_CREATE_BEGIN, SNAPSHOT_PHASE_CREATE_END),
+	      "phases of the creation", 0);
+	check(clear(&p, SNAPSHOT_PHASE_RESTORE_BEGIN, SNAPSHOT_PHASES_MAX - 1),
+	      "no other phases", 0);
+
+	EXPECT(read(fd, io, 0), 0);
+	EXPECT(read(fd, hole + PAGE, 1), -EFAULT);
+	EXPECT(read(fd, io, 100), 100);
+	EXPECT(read(fd, hole + PAGE - 10, 100), 10);
+	EXPECT(read(fd, hole + PAGE, 100), -EFAULT);
+	EXPECT(read(fd, io, 3 * PAGE), 3 * (long)PAGE);
+	done = 110 + 3 * PAGE;
+	EXPECT(read(fd, io, CHUNK), (long)CHUNK);
+	done += CHUNK;
+	/* More than the limit: faults beyond it are never seen. */
+	ret = result(read(fd, io, CHUNK + PAGE));
+	check(ret == (long)CHUNK, "one call moves 4 MiB at most", ret);
+	done += (uint64_t)ret;
+	while ((ret = result(read(fd, io, (size_t)rand() % CHUNK + 1))) > 0)
+		done += (uint64_t)ret;
+	check(!ret && done == size, "no byte lost or doubled", (long)(done - size));
+	EXPECT(read(fd, io, 1), 0);
+	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -EPERM);
+
+	/* A page half read, then the image is made anew on the same descriptor. */
+	EXPECT(ioctl(fd, SNAPSHOT_FREE, 0), 0);
+	EXPECT(read(fd, io, PAGE), -ENODATA);
+	check(create(fd) == 1, "second image created", 0);
+	EXPECT(read(fd, io, 100), 100);
+	EXPECT(ioctl(fd, SNAPSHOT_FREE, 0), 0);
+	check(create(fd) == 1, "third image created", 0);
+	size = image_size(fd);
+	EXPECT(read(fd, io, PAGE), (long)PAGE);
+	/* Half of it, then give up. */
+	for (done = PAGE; done < size / 2; done += (uint64_t)ret) {
+		ret = result(read(fd, io, CHUNK));
+		if (ret <= 0)
+			break;
+	}
+	check(done >= size / 2, "half of the image read", ret);
+	close(fd);
+	check(beats(), "the machine goes on after an abort", 0);
+	munmap(hole, 3 * PAGE);
+}
+
+static uint64_t digest(const char *p, size_t size)
+{
+	const uint64_t *w = (const void *)p;
+	uint64_t h = 1;
+
+	for (size_t i = 0; i < size / 8; i++)
+		h = (h ^ w[i]) * 0x9e3779b97f4a7c15ULL + (h >> 31);
+	return h;
+}
+
+static int source(void)
+{
+	char *ballast = mmap(NULL, BALLAST, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct snapshot_phases p;
+	uint64_t want, done = 0;
+	int disk, fd;
+	long ret;
+
+	if (ballast == MAP_FAILED)
+		fatal("mmap");
+	for (size_t i = 0; i < BALLAST / 2; i += 8)
+		*(uint64_t *)(void *)(ballast + i) = i * 0x9e3779b97f4a7c15ULL | 1;
+	want = digest(ballast, BALLAST);
+
+	if (patched) {
+		test_get_phases();
+		test_read();
+	}
+	timed_read(PAGE);
+	timed_read(1UL << 20);
+	timed_read(PAGE);
+	timed_read(1UL << 20);
+
+	disk = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (disk < 0)
+		fatal(DISK);
+	fd = device(O_RDONLY);
+	if (!create(fd)) {
+		/* The image has been restored: this is the new body. */
+		check(digest(ballast, BALLAST) == want, "restored, memory as it was", 0);
+		if (patched) {
+			phases(fd, &p, true);
+			check(reached(&p, SNAPSHOT_PHASE_CREATE_BEGIN,
+				      SNAPSHOT_PHASE_CREATE_COPY_BEGIN),
+			      "phases of the creation came along", 0);
+			check(clear(&p, SNAPSHOT_PHASE_CREATE_COPY_END,
+				    SNAPSHOT_PHASE_CREATE_END),
+			      "those after the copy did not", 0);
+			check(reached(&p, SNAPSHOT_PHASE_RESTORE_BEGIN,
+				      SNAPSHOT_PHASE_RESUME_END),
+			      "phases of the restore", 0);
+		}
+		close(fd);
+		check(beats(), "the machine goes on after the restore", 0);
+		return 0;
+	}
+	while ((ret = move(fd, true, io + PAGE * !done, CHUNK - PAGE * !done,
+			   patched ? CHUNK : PAGE)) > 0) {
+		if (!done)
+			memset(io, 0, PAGE);
+		ret += (long)(PAGE * !done);
+		if (pwrite(disk, io, (size_t)ret, (off_t)done) != ret)
+			fatal("write to " DISK);
+		done += (uint64_t)ret;
+	}
+	/* The disk's first page tells the size, the image comes after it. */
+	memset(io, 0, PAGE);
+	*(uint64_t *)(void *)io = done - PAGE;
+	if (ret || pwrite(disk, io, PAGE, 0) != (ssize_t)PAGE)
+		fatal("saving");
+	check(true, "image saved", (long)done);
+	close(fd);
+	check(beats(), "the machine goes on after saving", 0);
+	return 0;
+}
+
+static char *image;
+static uint64_t size;
+
+/* The part of struct swsusp_info that follows uts, version and padding. */
+static uint64_t *header(unsigned int field)
+{
+	return (void *)(image + 400 + 8 * field);
+}
+
+/* Loads @image up to @upto bytes; the device's last word on it. */
+static long load(int fd, uint64_t upto)
+{
+	return move(fd, false, image, upto, CHUNK);
+}
+
+static void refused(const char *what, long want)
+{
+	int fd = device(O_WRONLY);
+	double start = now();
+	uint64_t done = 0;
+	long ret = 0, again;
+
+	/* A page a call, so that the error is not hidden by what went before it. */
+	for (; done < size; done += (uint64_t)ret) {
+		ret = result(write(fd, image + done, PAGE));
+		if (ret <= 0)
+			break;
+	}
+	printf("# %s: stopped after %llu pages, %.0f ms\n", what,
+	       (unsigned long long)done / PAGE, (now() - start) * 1e3);
+	check(ret == want, what, ret);
+	again = result(write(fd, image, PAGE));
+	check(again == want, " and again", again);
+	ioctl(fd, SNAPSHOT_FREEZE, 0);
+	again = result(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0));
+	check(again == want, " and by the restore", again);
+	close(fd);
+}
+
+static void test_hostile(void)
+{
+	uint64_t *pfns = (void *)(image + PAGE), keep, last, meta, *entry;
+	int fd;
+
+	last = *header(3) - *header(2) - 1;	/* metadata pages */
+	meta = last;
+	printf("# %llu pages, %llu of data, %llu of metadata\n",
+	       (unsigned long long)*header(3), (unsigned long long)*header(2),
+	       (unsigned long long)meta);
+
+	keep = *header(0);
+	*header(0) = keep + 1;
+	refused("other memory size", -EPERM);
+	*header(0) = keep;
+
+	keep = *header(3);
+	*header(3) = *header(2) + 1;
+	refused("no metadata", -EPERM);
+	*header(3) = 1;
+	refused("metadata below zero", -EPERM);
+	*header(3) = ~0ULL;
+	refused("metadata without end", -EPERM);
+	*header(3) = keep;
+
+	keep = *header(2);
+	*header(2) = 0;
+	refused("no data", -EPERM);
+	*header(2) = 1ULL << 31;
+	*header(3) += *header(2) - keep;
+	refused("data without end", -EPERM);
+	*header(3) -= *header(2) - keep;
+	*header(2) = keep - 1;
+	*header(3) -= 1;
+	refused("a page too many", -EINVAL);
+	*header(2) = keep + 1;
+	*header(3) += 2;
+	refused("a page too few", -EINVAL);
+	*header(2) = keep;
+	*header(3) -= 1;
+
+	keep = pfns[0];
+	pfns[0] = 1ULL << 40;
+	refused("page frame that does not exist", -EFAULT);
+	pfns[0] = 0xa0;
+	refused("page frame that is not RAM", -EFAULT);
+	pfns[0] = keep;
+
+	/* The same page frame twice: the bitmap ends before the image does. */
+	entry = pfns;
+	while (entry[0] & ZERO_PFN || entry[1] & ZERO_PFN)
+		entry++;
+	keep = entry[1];
+	entry[1] = entry[0];
+	refused("page frame named twice", -EFAULT);
+	entry[1] = keep;
+
+	fd = device(O_WRONLY);
+	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -EPERM);
+	EXPECT(ioctl(fd, SNAPSHOT_FREEZE, 0), 0);
+	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -EPERM);
+	EXPECT(load(fd, PAGE), (long)PAGE);
+	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -EPERM);
+	EXPECT(ioctl(fd, SNAPSHOT_FREE, 0), 0);
+	EXPECT(load(fd, size / 2 / PAGE * PAGE), (long)(size / 2 / PAGE * PAGE));
+	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -ENODATA);
+	EXPECT(write(fd, image, PAGE), -ENODATA);
+	EXPECT(ioctl(fd, SNAPSHOT_FREE, 0), 0);
+	EXPECT(load(fd, size - 1), (long)size - 1);
+	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -ENODATA);
+	close(fd);
+
+	/* Called off, then gone on with. */
+	fd = device(O_WRONLY);
+	EXPECT(load(fd, size / 2), (long)(size / 2));
+	EXPECT(ioctl(fd, SNAPSHOT_FREEZE, 0), 0);
+	EXPECT(ioctl(fd, SNAPSHOT_UNFREEZE, 0), 0);
+	EXPECT(move(fd, false, image + size / 2, PAGE, 100), (long)PAGE);
+	close(fd);
+	check(beats(), "the standby goes on", 0);
+}
+
+static int target(void)
+{
+	int disk = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC), fd;
+	uint64_t done = 0;
+	double start;
+	long ret;
+
+	if (disk < 0 || pread(disk, io, PAGE, 0) != (ssize_t)PAGE)
+		fatal(DISK);
+	size = *(uint64_t *)(void *)io;
+	image = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (image == MAP_FAILED)
+		fatal("mmap");
+	while (done < size) {
+		ret = pread(disk, image + done,
+			    size - done < CHUNK ? size - done : CHUNK, (off_t)(PAGE + done));
+		if (ret <= 0)
+			fatal("read of " DISK);
+		done += (uint64_t)ret;
+	}
+	/* Once restored, the source's process must not find an image to load. */
+	memset(io, 0, PAGE);
+	if (pwrite(disk, io, PAGE, 0) != (ssize_t)PAGE)
+		fatal("write to " DISK);
+
+	if (patched)
+		test_hostile();
+
+	/* The first load warms up the emulator's memory and is not to be compared. */
+	for (int i = 0; i < 3; i++) {
+		size_t step = i == 1 ? PAGE : 1UL << 20;
+
+		fd = device(O_WRONLY);
+		start = now();
+		ret = move(fd, false, image, size, step);
+		start = now() - start;
+		check(ret == (long)size, "image loaded", ret);
+		printf("# write of %.1f MB in calls of %zu: %.0f ms, %.0f MB/s\n",
+		       (double)size / 1e6, step, start * 1e3, (double)size / 1e6 / start);
+		if (i < 2)
+			close(fd);
+	}
+	EXPECT(write(fd, image, PAGE), 0);
+	EXPECT(ioctl(fd, SNAPSHOT_FREEZE, 0), 0);
+	printf("# %u failures before the jump\n", failures);
+	fflush(stdout);
+	ret = result(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0));
+	check(false, "never returns", ret);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct snapshot_phases p = { .size = sizeof(p) };
+	int fd, ret = 1;
+	pid_t child;
+
+	if (argc != 2)
+		return 2;
+	io = mmap(NULL, CHUNK + PAGE, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	heartbeat = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (io == MAP_FAILED || heartbeat == MAP_FAILED)
+		fatal("mmap");
+	child = fork();
+	if (!child)
+		for (;;) {
+			(*heartbeat)++;
+			usleep(1000);
+		}
+
+	fd = device(O_RDONLY);
+	patched = !ioctl(fd, SNAPSHOT_GET_PHASES, &p);
+	close(fd);
+	printf("# %s kernel\n", patched ? "patched" : "unpatched");
+	if (!strcmp(argv[1], "source"))
+		ret = source();
+	else if (!strcmp(argv[1], "target"))
+		ret = target();
+	kill(child, 9);
+	waitpid(child, NULL, 0);
+	printf("1..%u\ndone, %u failures\n", checks, failures);
+	fflush(stdout);
+	return ret || failures;
+}

@@ -1,0 +1,130 @@
+/**
+ * Compares the two machines. The kernel that restores an image checks some of this too, but only
+ * after the source has been frozen; here a difference costs nothing and is named.
+ */
+import type { Finding } from '../../agent/source/api/schemas.ts';
+import type { Facts } from '../../agent/source/facts.ts';
+import type { ErrorCode } from '../../agent/wire/errors.ts';
+import { ERRORS } from '../../agent/wire/errors.ts';
+
+/** Differences that are named one by one before the rest is only counted. */
+const NAMED_MAX = 4;
+
+type Comparison = (source: Facts, target: Facts) => Finding;
+
+const COMPARISONS: readonly Comparison[] = [
+  compareKernel,
+  compareMemorySize,
+  compareMemoryMap,
+  compareCpu,
+  compareDevices,
+];
+
+export function compareMachines(source: Facts, target: Facts): Finding[] {
+  return COMPARISONS.map((compare) => compare(source, target));
+}
+
+export function firstRefusal(findings: readonly Finding[]): Finding | undefined {
+  return findings.find(({ severity }) => severity === 'refuse');
+}
+
+function judge(code: ErrorCode, why: string, differences: string[], same: string): Finding {
+  const { title, remedy } = ERRORS[code];
+  if (differences.length === 0) return { code, severity: 'ok', found: same, why, remedy: '' };
+  const named = differences.slice(0, NAMED_MAX).join('; ');
+  const more = differences.length - NAMED_MAX;
+  const found = more > 0 ? `${named}; and ${more} more` : named;
+  return { code, severity: 'refuse', found, why: `${title} ${why}`, remedy };
+}
+
+/** Lines like `total memory: source 2 GiB, target 1 GiB`, for what is not the same. */
+function unequal(rows: Array<[what: string, source: unknown, target: unknown]>): string[] {
+  return rows
+    .filter(([, source, target]) => source !== target)
+    .map(([what, source, target]) => `${what}: source ${show(source)}, target ${show(target)}`);
+}
+
+function show(value: unknown): string {
+  return value === undefined || value === null ? 'not known' : String(value);
+}
+
+function compareKernel(source: Facts, target: Facts): Finding {
+  const differences = unequal([
+    ['release', source.kernel.release, target.kernel.release],
+    ['build', source.kernel.version, target.kernel.version],
+  ]);
+  const why = 'The image continues inside the kernel that the standby has booted.';
+  return judge('kernel-mismatch', why, differences, source.kernel.release);
+}
+
+function compareMemorySize(source: Facts, target: Facts): Finding {
+  const differences = unequal([
+    ['total bytes', source.memory.total_bytes, target.memory.total_bytes],
+    ['present pages', source.memory.present_pages, target.memory.present_pages],
+  ]);
+  const why = 'Every page of the image goes back to its own frame.';
+  const same = `${source.memory.total_bytes} bytes on both`;
+  return judge('memory-size-mismatch', why, differences, same);
+}
+
+function compareMemoryMap(source: Facts, target: Facts): Finding {
+  const why = "The image must not overwrite what the target's firmware uses.";
+  if (!source.memory.map_digest || !target.memory.map_digest) {
+    const found = 'the kernel does not show the map, so it cannot be compared';
+    const remedy =
+      'Use a kernel with CONFIG_FIRMWARE_MEMMAP; else the standby may reject the image.';
+    return { code: 'memory-map-mismatch', severity: 'warn', found, why, remedy };
+  }
+  const differences = unequal([['digest', source.memory.map_digest, target.memory.map_digest]]);
+  const where = differences.length > 0 ? mapDifferences(source.memory.map, target.memory.map) : [];
+  const found = [...differences, ...where];
+  return judge('memory-map-mismatch', why, found, `digest ${source.memory.map_digest} on both`);
+}
+
+function mapDifferences(source: unknown[], target: unknown[]): string[] {
+  const ours = new Set(source.map((entry) => JSON.stringify(entry)));
+  const theirs = new Set(target.map((entry) => JSON.stringify(entry)));
+  return [
+    ...[...ours].filter((entry) => !theirs.has(entry)).map((entry) => `only source: ${entry}`),
+    ...[...theirs].filter((entry) => !ours.has(entry)).map((entry) => `only target: ${entry}`),
+  ];
+}
+
+function compareCpu(source: Facts, target: Facts): Finding {
+  const differences = unequal([
+    ['name', source.cpu.name, target.cpu.name],
+    ['model', source.cpu.model, target.cpu.model],
+    ['family', source.cpu.family, target.cpu.family],
+    ['stepping', source.cpu.stepping, target.cpu.stepping],
+  ]);
+  if (target.cpu.count < source.cpu.count) {
+    differences.push(`count: source ${source.cpu.count}, target ${target.cpu.count}`);
+  }
+  const known = new Set(target.cpu.flags);
+  const missing = source.cpu.flags.filter((flag) => !known.has(flag));
+  if (missing.length > 0) differences.push(`the target lacks ${missing.join(' ')}`);
+  const why = 'Running programs have chosen their code by what the CPU can do.';
+  return judge(
+    'cpu-mismatch',
+    why,
+    differences,
+    `${source.cpu.count} x ${source.cpu.name ?? 'CPU'}`,
+  );
+}
+
+function compareDevices(source: Facts, target: Facts): Finding {
+  const ours = new Map(source.pci.map((device) => [device.slot, deviceText(device)]));
+  const theirs = new Map(target.pci.map((device) => [device.slot, deviceText(device)]));
+  const slots = [...new Set([...ours.keys(), ...theirs.keys()])].sort();
+  const rows = slots.map((slot): [string, unknown, unknown] => [
+    `slot ${slot}`,
+    ours.get(slot) ?? 'empty',
+    theirs.get(slot) ?? 'empty',
+  ]);
+  const why = "The image's drivers go on with the devices of the slots that they know.";
+  return judge('device-mismatch', why, unequal(rows), `${ours.size} devices on both`);
+}
+
+function deviceText({ vendor, device, class: kind }: Facts['pci'][number]): string {
+  return `${vendor}:${device} class ${kind}`;
+}

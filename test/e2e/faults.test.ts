@@ -1,0 +1,163 @@
+/**
+ * One lab, one client connection, one failure after the other: each time the source must run on as if nothing had
+ * happened. At the end the same machine moves, so nothing that a failed attempt left behind was in the way.
+ */
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { attemptOf } from '../../images/lab/demo/assemble.ts';
+import { findGaps } from '../../images/lab/demo/gaps.ts';
+import { Load } from '../../images/lab/demo/load.ts';
+import { isBegin, type Moved, move, waitForHost } from '../../images/lab/demo/migrate.ts';
+import { Lab } from '../../images/lab/lab.ts';
+import { textProgress } from '../../images/progress.ts';
+import { Client } from '../../orchestrator/cli/client.ts';
+import type { MigrationEvent } from '../../orchestrator/store/record.ts';
+
+// A migration takes what it takes; the runner has the limit.
+t.setTimeout(0);
+
+const PROMPT_MS = 90_000;
+/** Until the client goes on after a fault before commit: the stall limit, the thaw, a retransmission. */
+const OUTAGE_MS_MAX = 10_000;
+
+const progress = textProgress();
+const lab = await Lab.start({ saved: true }, progress);
+t.teardown(() => lab.stop());
+const orchestrator = new Client({ socketPath: lab.orchestratorSocket });
+const load = await Load.start('light', lab.runDir, (argv) => lab.inside(argv), progress);
+const order = { source: 'node1', target: 'node2' };
+
+/** The agent passes its environment to the helper, which knows the faults. */
+async function setFault(fault: string): Promise<void> {
+  const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
+  await lab.ssh(`systemctl ${set}; systemctl restart pmsm-agent`);
+}
+
+async function ready(): Promise<void> {
+  await waitForHost(orchestrator, 'node1', 'running', PROMPT_MS);
+  await waitForHost(orchestrator, 'node2', 'standby', PROMPT_MS);
+}
+
+async function attempt(onEvent: (event: MigrationEvent) => void = () => undefined): Promise<Moved> {
+  await ready();
+  return await move(orchestrator, order, onEvent);
+}
+
+/** The source runs, unfrozen and open to its client, and the client lost nothing. */
+async function checkUnharmed(t: Test, moved: Moved, outage_ms_max: number): Promise<void> {
+  t.equal(moved.report.owner, 'source', 'the source owns the machine');
+  t.equal(moved.report.outcome, 'rolled-back');
+  t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
+  const { client } = findGaps(load.commits(), attemptOf(moved));
+  t.ok(client !== null && client <= outage_ms_max, `the client saw ${client} ms`);
+  t.equal((await lab.ssh('touch /root/alive && sync -f /root/alive && echo yes')).trim(), 'yes');
+  const rules = await lab.ssh('/opt/pmsm/pmsm-freeze recover 2>&1 || true');
+  t.match(rules, /0 file systems thawed, quarantine was not there/, 'nothing was left behind');
+}
+
+const cases = [
+  { fault: 'F08:kill', what: 'the helper is killed before the snapshot', code: 'source-lost' },
+  { fault: 'F08:fail', what: 'the kernel makes no snapshot', code: 'internal' },
+  { fault: 'F09:kill', what: 'the helper is killed while it sends', code: 'source-lost' },
+  { fault: 'F09:stall', what: 'the image stops flowing', code: 'stalled' },
+] as const;
+
+for (const { fault, what, code } of cases) {
+  t.test(`${fault}: ${what}`, async (t) => {
+    await setFault(fault);
+    const moved = await attempt();
+    t.equal(moved.report.error?.code, code);
+    await checkUnharmed(t, moved, OUTAGE_MS_MAX);
+    await setFault('');
+  });
+}
+
+t.test('a migration is cancelled while it sends', async (t) => {
+  let cancelled = false;
+  const moved = await attempt((event) => {
+    if (cancelled || !isBegin(event, 'send')) return;
+    cancelled = true;
+    void cancelNewest();
+  });
+  t.ok(cancelled, 'it came to send');
+  t.equal(moved.report.error?.code, 'cancelled');
+  await checkUnharmed(t, moved, OUTAGE_MS_MAX);
+});
+
+async function cancelNewest(): Promise<void> {
+  const [newest] = await orchestrator.list(1);
+  if (newest) await orchestrator.cancel(newest.id);
+}
+
+t.test('the standby loses power while the image flows', async (t) => {
+  const moved = await attempt((event) => {
+    if (isBegin(event, 'send')) void lab.machines.node2.powerOff();
+  });
+  t.match(moved.report.error?.code, /^(stream-failed|target-lost|stalled)$/);
+  await checkUnharmed(t, moved, OUTAGE_MS_MAX);
+  t.rejects(
+    orchestrator.start({ ...order, options: {} }).then(({ id }) => outcomeOf(id)),
+    {
+      code: 'target-not-standby',
+    },
+  );
+  await sleep(500);
+  await lab.recycle(lab.machines.node2);
+});
+
+async function outcomeOf(id: string): Promise<never> {
+  for await (const _ of orchestrator.follow(id, AbortSignal.timeout(PROMPT_MS)));
+  const { error } = await orchestrator.report(id);
+  throw error ?? new Error('it did not fail');
+}
+
+t.test('bad input is refused, with the source untouched', async (t) => {
+  await ready();
+  const pmsm = async (...words: string[]) => {
+    const socket = `unix:${lab.orchestratorSocket}`;
+    const main = resolve(import.meta.dirname, '../../orchestrator/cli/main.ts');
+    const argv = [process.execPath, main, '--orchestrator', socket, ...words];
+    const { exitCode, stderr } = await lab.exec(argv, { reject: false });
+    return { exitCode, stderr: String(stderr) };
+  };
+  const unknown = await pmsm('migrate', 'node1', 'node9');
+  t.equal(unknown.exitCode, 2);
+  t.match(unknown.stderr, /No machine of that name/);
+  const same = await pmsm('migrate', 'node1', 'node1');
+  t.equal(same.exitCode, 2);
+  const backwards = await pmsm('migrate', 'node2', 'node1');
+  t.equal(backwards.exitCode, 3, backwards.stderr);
+  t.ok(await load.commitsAfter(process.hrtime.bigint(), PROMPT_MS), 'the client goes on');
+});
+
+t.test('then the same machine moves', async (t) => {
+  const moved = await attempt();
+  t.equal(moved.report.outcome, 'moved');
+  t.equal(moved.report.owner, 'target');
+  t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
+  const check = await load.rest();
+  t.match(check, { lost: 0, connection_survived: true, rows_agree: true, errors: [] });
+  await load.stop();
+});
+
+/**
+ * The way back, with the plug pulled after the jump was ordered. The outage is as long as the wait for the target and
+ * its fence, here about 20 s. That the client's connection lives through that is not promised by this test:
+ * docs/results/notes.md has what was seen.
+ */
+t.test('the target loses power after the jump was ordered', async (t) => {
+  await lab.recycle(lab.machines.node1);
+  await waitForHost(orchestrator, 'node2', 'running', PROMPT_MS);
+  await waitForHost(orchestrator, 'node1', 'standby', PROMPT_MS);
+  const back = { source: 'node2', target: 'node1' };
+  const { report } = await move(orchestrator, back, (event) => {
+    if (isBegin(event, 'jump')) void lab.machines.node1.powerOff();
+  });
+  t.equal(report.error?.code, 'fenced-target');
+  t.equal(report.outcome, 'rolled-back');
+  t.equal(report.owner, 'source');
+  t.equal((await lab.ssh('touch /root/alive && sync -f /root/alive && echo yes')).trim(), 'yes');
+  const rules = await lab.ssh('/opt/pmsm/pmsm-freeze recover 2>&1 || true');
+  t.match(rules, /0 file systems thawed, quarantine was not there/, 'nothing was left behind');
+});

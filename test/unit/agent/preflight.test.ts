@@ -1,0 +1,154 @@
+/** Each probe against a machine on which one thing is wrong. */
+import t from 'tap';
+import { preflight } from '../../../agent/source/preflight/preflight.ts';
+import { FACTS, GOOD, type HostFiles, makeHost } from './host.ts';
+
+t.jobs = 4;
+
+t.test('a good machine', async (t) => {
+  const findings = await preflight(makeHost(t.testdir()));
+  const bad = findings.filter(({ severity }) => severity !== 'ok');
+  t.strictSame(bad, []);
+  t.equal(findings.length, 8, 'every probe has answered');
+});
+
+const mount = (line: string) => ({
+  'proc/self/mountinfo': `${GOOD['proc/self/mountinfo']}${line}\n`,
+});
+const MIB = 1024 * 1024;
+const used = (mib: number) => ({ ...FACTS, memory: { ...FACTS.memory, used_bytes: mib * MIB } });
+
+const CASES: Array<
+  [name: string, host: HostFiles, code: string, found: RegExp, severity?: string]
+> = [
+  [
+    'hibernation disabled',
+    { files: { 'sys/power/disk': '[disabled]\n' } },
+    'hibernation-unavailable',
+    /says disabled/,
+  ],
+  [
+    'no hibernation in the kernel',
+    { files: { 'sys/power/disk': undefined } },
+    'hibernation-unavailable',
+    /no \/sys\/power\/disk/,
+  ],
+  [
+    'lockdown',
+    { files: { 'sys/kernel/security/lockdown': 'none [integrity] confidentiality\n' } },
+    'hibernation-unavailable',
+    /integrity mode/,
+  ],
+  [
+    'nohibernate',
+    { files: { 'proc/cmdline': 'quiet nohibernate\n' } },
+    'hibernation-unavailable',
+    /nohibernate/,
+  ],
+  [
+    'no snapshot device',
+    { files: { 'dev/snapshot': undefined } },
+    'hibernation-unavailable',
+    /\/dev\/snapshot/,
+  ],
+  [
+    'the helper says no',
+    { facts: { ...FACTS, hibernation: { available: false, reason: 'secret memory' } } },
+    'hibernation-unavailable',
+    /secret memory/,
+  ],
+  ['too much memory in use', { facts: used(600) }, 'memory-too-full', /600 of 1000 MiB/],
+  ['nearly too much', { facts: used(540) }, 'memory-too-full', /540 of 1000 MiB/, 'warn'],
+  [
+    'a task that hangs',
+    { files: { 'proc/77/stat': '77 (a (b) c) D 1 1 1 0 -1 0 1 2' } },
+    'would-not-freeze',
+    /a \(b\) c \(77\)/,
+  ],
+  [
+    'a FUSE mount',
+    { files: mount('30 22 0:40 / /mnt/f rw - fuse.sshfs host: rw') },
+    'would-not-freeze',
+    /\/mnt\/f \(fuse\.sshfs\)/,
+  ],
+  [
+    'an NFS mount',
+    { files: mount('30 22 0:40 / /mnt/n rw - nfs4 server:/x rw') },
+    'would-not-freeze',
+    /\/mnt\/n \(nfs4\)/,
+  ],
+  [
+    'a writable vfat',
+    { files: mount('30 22 8:3 / /boot/efi rw - vfat /dev/sda3 rw') },
+    'filesystem-not-freezable',
+    /\/boot\/efi \(vfat\)/,
+  ],
+  [
+    'a KVM guest',
+    { files: { 'proc/88/comm': 'qemu\n' }, links: { 'proc/88/fd/9': 'anon_inode:kvm-vm' } },
+    'would-not-freeze',
+    /qemu \(88\) runs a KVM guest/,
+  ],
+  [
+    'a device of user space',
+    { files: { 'proc/88/comm': 'dpdk\n' }, links: { 'proc/88/fd/9': '/dev/vfio/12' } },
+    'would-not-freeze',
+    /dpdk \(88\) holds a device through VFIO/,
+  ],
+  [
+    'no nftables',
+    { facts: { ...FACTS, quarantine: undefined } },
+    'quarantine-unavailable',
+    /no nf_tables/,
+  ],
+];
+
+for (const [name, host, code, found, severity = 'refuse'] of CASES) {
+  t.test(name, async (t) => {
+    const directory = t.testdir();
+    const files = { ...GOOD, ...host.files };
+    const findings = await preflight(makeHost(directory, { ...host, files }));
+    const bad = findings.filter((finding) => finding.severity !== 'ok');
+    t.match(bad, [{ code, severity, found }]);
+    t.equal(bad.length, 1, 'nothing else is wrong');
+    t.ok(bad[0]?.remedy);
+  });
+}
+
+t.test('what is no obstacle', async (t) => {
+  const files = {
+    // A kernel thread, and a task that had gone on by the second look.
+    'proc/66/stat': '66 (kworker) D 2 0 0 0 -1 2097216 1 2',
+    ...mount('30 22 0:41 / /sys/fs/fuse/connections rw - fusectl fusectl rw'),
+  };
+  const findings = await preflight(makeHost(t.testdir(), { files }));
+  t.strictSame(
+    findings.filter(({ severity }) => severity !== 'ok'),
+    [],
+  );
+});
+
+t.test('nf_tables is found as a module and built in', async (t) => {
+  const facts = { ...FACTS, quarantine: undefined };
+  const ways: Array<Record<string, string>> = [
+    { 'sys/module/nf_tables/refcnt': '0' },
+    {
+      'proc/sys/kernel/osrelease': '6.12.0\n',
+      'lib/modules/6.12.0/modules.builtin': 'kernel/net/netfilter/nf_tables.ko\n',
+    },
+    { 'proc/kallsyms': '0 t nf_tables_newtable\n' },
+  ];
+  for (const files of ways) {
+    const findings = await preflight(makeHost(t.testdir(), { files, facts }));
+    t.match(
+      findings.find(({ code }) => code === 'quarantine-unavailable'),
+      { severity: 'ok' },
+    );
+  }
+});
+
+t.test('a helper that does not run', async (t) => {
+  const surroundings = makeHost(t.testdir(), { files: GOOD });
+  const findings = await preflight({ ...surroundings, helper: '/nonexistent/pmsm-freeze' });
+  t.match(findings[0], { code: 'helper-missing', severity: 'refuse' });
+});

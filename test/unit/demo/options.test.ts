@@ -1,0 +1,62 @@
+import t from 'tap';
+import { parseOptions } from '../../../images/lab/demo/options.ts';
+
+t.test('the defaults are the issue of the project: a host with MySQL, one move', async (t) => {
+  t.match(parseOptions([]), {
+    lab: {
+      memory_mib: 2048,
+      cpus: 1,
+      nic: 'e1000e',
+      disk: 'ahci',
+      kernel: 'patched',
+      database: 'mysql',
+      packages: [],
+      single_nic: false,
+    },
+    engine: 'full',
+    load: 'light',
+    moves: 1,
+    json: null,
+    keep: false,
+  });
+});
+
+t.test('everything can be said', async (t) => {
+  const words =
+    '--memory 1024 --cpus 2 --nic virtio --disk nvme --database mariadb --kernel stock ' +
+    '--packages redis,nginx --single-nic --engine full --load oltp --moves 10 --codec lz4 ' +
+    '--json - --keep';
+  t.strictSame(parseOptions(words.split(' ')), {
+    lab: {
+      memory_mib: 1024,
+      cpus: 2,
+      nic: 'virtio',
+      disk: 'nvme',
+      kernel: 'stock',
+      database: 'mariadb',
+      packages: ['redis', 'nginx'],
+      single_nic: true,
+    },
+    engine: 'full',
+    load: 'oltp',
+    moves: 10,
+    codec: 'lz4',
+    json: '-',
+    keep: true,
+  });
+});
+
+t.test('nonsense is refused with a sentence', async (t) => {
+  for (const words of [
+    ['--memory', 'much'],
+    ['--memory', '1'],
+    ['--moves', '0'],
+    ['--nic', 'rtl8139'],
+    ['--engine', 'magic'],
+    ['--packages', 'a b'],
+    ['--unknown'],
+    ['word'],
+  ]) {
+    t.throws(() => parseOptions(words), { message: /./ }, words.join(' '));
+  }
+});
