@@ -1,4 +1,7 @@
-/** Debian's own kernel package on both machines, with virtio: a stock e1000e is not reliable (docs/results/notes.md). */
+/**
+ * Debian's own kernel package on both machines, with virtio: a stock e1000e is not reliable
+ * (docs/results/notes.md).
+ */
 import t from 'tap';
 import { checkReport, DOWNTIME_MS_MAX, runDemo } from './support.ts';
 
