@@ -4,21 +4,24 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if.h>
+#include <linux/if_arp.h>
 #include <linux/if_ether.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <netinet/in.h>
 #include <stdio.h>
 
 #define TABLE		  "pmsm"
 #define CHAIN_OUT	  "migration-out"
 #define CHAIN_IN	  "migration-in"
+#define CHAIN_TCP	  "tcp-out"
 #define DEVICES_PER_CHAIN 200 /* the kernel's own limit is 256 */
 #define CHAIN_PRIORITY	  -1000
 
-static uint32_t put_message(struct netlink *nl, uint16_t operation, uint16_t flags)
+static uint32_t put_message(struct netlink *nl, uint8_t family, uint16_t operation, uint16_t flags)
 {
-	struct nfgenmsg fixed = {.nfgen_family = NFPROTO_NETDEV, .version = NFNETLINK_V0};
+	struct nfgenmsg fixed = {.nfgen_family = family, .version = NFNETLINK_V0};
 
 	return netlink_message(nl, (NFNL_SUBSYS_NFTABLES << 8) | operation, flags, &fixed,
 			       sizeof(fixed));
@@ -33,24 +36,12 @@ static void put_batch_edge(struct netlink *nl, uint16_t type)
 	netlink_message(nl, type, 0, &fixed, sizeof(fixed));
 }
 
-static uint32_t put_table(struct netlink *nl, uint16_t operation, uint16_t flags)
+static uint32_t put_table(struct netlink *nl, uint8_t family, uint16_t operation, uint16_t flags)
 {
-	uint32_t sequence = put_message(nl, operation, flags);
+	uint32_t sequence = put_message(nl, family, operation, flags);
 
 	netlink_put_text(nl, NFTA_TABLE_NAME, TABLE);
 	return sequence;
-}
-
-/* One operation on the table in a batch of its own. */
-static int table_transact(struct netlink *nl, uint16_t operation, uint16_t flags)
-{
-	uint32_t sequence;
-
-	netlink_begin(nl);
-	put_batch_edge(nl, NFNL_MSG_BATCH_BEGIN);
-	sequence = put_table(nl, operation, flags | NLM_F_ACK);
-	put_batch_edge(nl, NFNL_MSG_BATCH_END);
-	return netlink_transact(nl, sequence);
 }
 
 /* Devices of a chain: those of the migration flow, or all others. */
@@ -74,17 +65,26 @@ static bool anything_left(struct selection *selection)
 	return selection->from < selection->devices->count;
 }
 
-static void put_chain(struct netlink *nl, const char *name, uint32_t hook,
-		      struct selection *selection)
+/* A base chain up to its hook, whose nest stays open for what its family has besides. */
+static size_t put_base_chain(struct netlink *nl, uint8_t family, const char *name, uint32_t hook)
 {
-	size_t hook_nest, devices_nest, n = 0;
+	size_t hook_nest;
 
-	put_message(nl, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	put_message(nl, family, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
 	netlink_put_text(nl, NFTA_CHAIN_TABLE, TABLE);
 	netlink_put_text(nl, NFTA_CHAIN_NAME, name);
 	hook_nest = netlink_nest(nl, NFTA_CHAIN_HOOK);
 	netlink_put_be32(nl, NFTA_HOOK_HOOKNUM, hook);
 	netlink_put_be32(nl, NFTA_HOOK_PRIORITY, (uint32_t)CHAIN_PRIORITY);
+	return hook_nest;
+}
+
+static void put_device_chain(struct netlink *nl, const char *name, uint32_t hook,
+			     struct selection *selection)
+{
+	size_t hook_nest = put_base_chain(nl, NFPROTO_NETDEV, name, hook);
+	size_t devices_nest, n = 0;
+
 	devices_nest = netlink_nest(nl, NFTA_HOOK_DEVS);
 	for (; n < DEVICES_PER_CHAIN && anything_left(selection); n++)
 		netlink_put_text(nl, NFTA_DEVICE_NAME,
@@ -146,7 +146,7 @@ static void put_meta_match(struct netlink *nl, uint32_t key, const void *value, 
 	put_compare(nl, value, bytes);
 }
 
-static void put_accept(struct netlink *nl)
+static void put_verdict(struct netlink *nl, uint32_t verdict_code)
 {
 	size_t data, element = expression_begin(nl, "immediate", &data);
 	size_t value, verdict;
@@ -154,7 +154,7 @@ static void put_accept(struct netlink *nl)
 	netlink_put_be32(nl, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
 	value = netlink_nest(nl, NFTA_IMMEDIATE_DATA);
 	verdict = netlink_nest(nl, NFTA_DATA_VERDICT);
-	netlink_put_be32(nl, NFTA_VERDICT_CODE, NF_ACCEPT);
+	netlink_put_be32(nl, NFTA_VERDICT_CODE, verdict_code);
 	netlink_nest_end(nl, verdict);
 	netlink_nest_end(nl, value);
 	expression_end(nl, element, data);
@@ -165,8 +165,8 @@ enum rule { RULE_OUT_ARP, RULE_OUT_MARKED, RULE_IN_TO_US, RULE_IN_ARP, RULES };
 static uint32_t put_rule(struct netlink *nl, enum rule rule, const uint8_t *mac)
 {
 	bool out = rule == RULE_OUT_ARP || rule == RULE_OUT_MARKED;
-	uint32_t sequence =
-	    put_message(nl, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK);
+	uint32_t sequence = put_message(nl, NFPROTO_NETDEV, NFT_MSG_NEWRULE,
+					NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK);
 	uint16_t arp = htons(ETH_P_ARP);
 	uint32_t mark = MIGRATION_MARK;
 	size_t list;
@@ -182,9 +182,44 @@ static uint32_t put_rule(struct netlink *nl, enum rule rule, const uint8_t *mac)
 		put_mac_match(nl, 6, mac);
 	if (rule == RULE_IN_TO_US)
 		put_mac_match(nl, 0, mac);
-	put_accept(nl);
+	put_verdict(nl, NF_ACCEPT);
 	netlink_nest_end(nl, list);
 	return sequence;
+}
+
+enum tcp_rule { TCP_MARKED, TCP_LOOPBACK, TCP_ALL_ELSE, TCP_RULES };
+
+static void put_tcp_rule(struct netlink *nl, enum tcp_rule rule)
+{
+	const uint16_t loopback = ARPHRD_LOOPBACK;
+	const uint32_t mark = MIGRATION_MARK;
+	const uint8_t tcp = IPPROTO_TCP;
+	size_t list;
+
+	put_message(nl, NFPROTO_INET, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+	netlink_put_text(nl, NFTA_RULE_TABLE, TABLE);
+	netlink_put_text(nl, NFTA_RULE_CHAIN, CHAIN_TCP);
+	list = netlink_nest(nl, NFTA_RULE_EXPRESSIONS);
+	if (rule == TCP_MARKED)
+		put_meta_match(nl, NFT_META_MARK, &mark, sizeof(mark));
+	else if (rule == TCP_LOOPBACK)
+		put_meta_match(nl, NFT_META_OIFTYPE, &loopback, sizeof(loopback));
+	else
+		put_meta_match(nl, NFT_META_L4PROTO, &tcp, sizeof(tcp));
+	put_verdict(nl, rule == TCP_ALL_ELSE ? NF_DROP : NF_ACCEPT);
+	netlink_nest_end(nl, list);
+}
+
+/* Stays as it is while the quarantine is closed: a marked segment is dropped at the device then. */
+static void put_tcp_chain(struct netlink *nl)
+{
+	size_t hook_nest = put_base_chain(nl, NFPROTO_INET, CHAIN_TCP, NF_INET_LOCAL_OUT);
+
+	netlink_nest_end(nl, hook_nest);
+	netlink_put_be32(nl, NFTA_CHAIN_POLICY, NF_ACCEPT);
+	netlink_put_text(nl, NFTA_CHAIN_TYPE, "filter");
+	for (int rule = 0; rule < TCP_RULES; rule++)
+		put_tcp_rule(nl, rule);
 }
 
 /* Marks the migration interface and every device that its frames pass on their way down. */
@@ -226,17 +261,25 @@ static void put_chains(struct netlink *nl, const struct netdevs *devices, const 
 					 {devices, is_migration, true, 0}};
 	char name[32];
 
-	put_chain(nl, CHAIN_OUT, NF_NETDEV_EGRESS, &migration[0]);
-	put_chain(nl, CHAIN_IN, NF_NETDEV_INGRESS, &migration[1]);
+	put_device_chain(nl, CHAIN_OUT, NF_NETDEV_EGRESS, &migration[0]);
+	put_device_chain(nl, CHAIN_IN, NF_NETDEV_INGRESS, &migration[1]);
 	for (unsigned int n = 0; anything_left(&others[0]); n++) {
 		snprintf(name, sizeof(name), "drop-out-%u", n);
-		put_chain(nl, name, NF_NETDEV_EGRESS, &others[0]);
+		put_device_chain(nl, name, NF_NETDEV_EGRESS, &others[0]);
 		snprintf(name, sizeof(name), "drop-in-%u", n);
-		put_chain(nl, name, NF_NETDEV_INGRESS, &others[1]);
+		put_device_chain(nl, name, NF_NETDEV_INGRESS, &others[1]);
 	}
 }
 
-/* A whole table in one batch; without a MAC it lets nothing pass. */
+/* An empty table in the place of an older one. */
+static uint32_t put_fresh_table(struct netlink *nl, uint8_t family)
+{
+	put_table(nl, family, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	put_table(nl, family, NFT_MSG_DELTABLE, 0);
+	return put_table(nl, family, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ACK);
+}
+
+/* Everything in one batch; without a MAC it lets nothing pass. */
 static int install(struct quarantine *q, const uint8_t *mac)
 {
 	bool is_migration[NETDEVS_MAX];
@@ -247,9 +290,9 @@ static int install(struct quarantine *q, const uint8_t *mac)
 		return error;
 	netlink_begin(&q->nft);
 	put_batch_edge(&q->nft, NFNL_MSG_BATCH_BEGIN);
-	put_table(&q->nft, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-	put_table(&q->nft, NFT_MSG_DELTABLE, 0);
-	sequence = put_table(&q->nft, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ACK);
+	put_fresh_table(&q->nft, NFPROTO_INET);
+	put_tcp_chain(&q->nft);
+	sequence = put_fresh_table(&q->nft, NFPROTO_NETDEV);
 	put_chains(&q->nft, &q->devices, is_migration);
 	for (int rule = 0; mac && rule < RULES; rule++)
 		sequence = put_rule(&q->nft, rule, mac);
@@ -289,11 +332,15 @@ int quarantine_probe(struct quarantine *q)
 	none->count = 0;
 	netlink_begin(&q->nft);
 	put_batch_edge(&q->nft, NFNL_MSG_BATCH_BEGIN);
-	put_table(&q->nft, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	put_table(&q->nft, NFPROTO_NETDEV, NFT_MSG_NEWTABLE, NLM_F_CREATE);
 	put_chains(&q->nft, none, nothing);
 	for (int rule = 0; rule < RULES; rule++)
 		put_rule(&q->nft, rule, (const uint8_t *)"\0\0\0\0\0");
-	sequence = put_table(&q->nft, NFT_MSG_DELTABLE, NLM_F_ACK);
+	put_table(&q->nft, NFPROTO_NETDEV, NFT_MSG_DELTABLE, 0);
+	/* This chain would drop: it is gone again before the batch takes effect. */
+	put_table(&q->nft, NFPROTO_INET, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	put_tcp_chain(&q->nft);
+	sequence = put_table(&q->nft, NFPROTO_INET, NFT_MSG_DELTABLE, NLM_F_ACK);
 	put_batch_edge(&q->nft, NFNL_MSG_BATCH_END);
 	return netlink_transact(&q->nft, sequence);
 }
@@ -318,7 +365,7 @@ static bool same_devices(const struct netdevs *a, const struct netdevs *b)
 
 static void put_flush(struct netlink *nl, const char *chain)
 {
-	put_message(nl, NFT_MSG_DELRULE, NLM_F_ACK);
+	put_message(nl, NFPROTO_NETDEV, NFT_MSG_DELRULE, NLM_F_ACK);
 	netlink_put_text(nl, NFTA_RULE_TABLE, TABLE);
 	netlink_put_text(nl, NFTA_RULE_CHAIN, chain);
 }
@@ -358,8 +405,18 @@ int quarantine_open(struct quarantine *q, const uint8_t *mac)
 
 int quarantine_remove(struct quarantine *q, bool *existed)
 {
-	int error = table_transact(&q->nft, NFT_MSG_DELTABLE, 0);
+	uint32_t sequence;
+	int error;
 
+	netlink_begin(&q->nft);
+	put_batch_edge(&q->nft, NFNL_MSG_BATCH_BEGIN);
+	/* Made first if it is not there: only the other one tells whether there was a quarantine.
+	 */
+	put_table(&q->nft, NFPROTO_INET, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	put_table(&q->nft, NFPROTO_INET, NFT_MSG_DELTABLE, 0);
+	sequence = put_table(&q->nft, NFPROTO_NETDEV, NFT_MSG_DELTABLE, NLM_F_ACK);
+	put_batch_edge(&q->nft, NFNL_MSG_BATCH_END);
+	error = netlink_transact(&q->nft, sequence);
 	if (existed)
 		*existed = error == 0;
 	if (!error || error == -ENOENT)

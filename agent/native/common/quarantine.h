@@ -8,12 +8,18 @@
  * The quarantine: nftables table "netdev pmsm" with base chains at ingress and egress of every
  * network device but lo, policy drop. See docs/decisions/0001.
  *
+ * Beside it, table "inet pmsm" drops what our own TCP sends on any device but lo, unless it is
+ * marked. The drop at the device would do, but TCP takes that for a full queue: it tries again
+ * twice a second, and ends a connection that has something to say after 15 attempts
+ * (net/ipv4/tcp_timer.c, tcp_probe_timer(), TCP_RESOURCE_PROBE_INTERVAL). An error of the output
+ * hook it takes for loss: pauses double, and a connection lives for a quarter of an hour.
+ *
  *     open   the migration flow passes on the migration interface and what lies below it:
  *            out: frames with our migration MAC that are ARP or carry MIGRATION_MARK
  *            in:  frames to our migration MAC, and ARP
  *     closed nothing passes
  *
- * Drops are at the device, where TCP takes them for loss. Reject would end connections.
+ * Everything is dropped, nothing rejected: a reject would end connections.
  * Every change is one atomic batch. Other tables cannot let through what this one drops.
  *
  * Not covered: frames of XDP programs, and physical devices moved into another network namespace.

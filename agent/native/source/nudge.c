@@ -15,6 +15,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,16 +27,37 @@
 #define REPAIR_OFF_QUIETLY -1 /* TCP_REPAIR_OFF_NO_WP: without a probe on the wire */
 #define QUOTED_TCP_BYTES   8
 
+/* A descriptor for every connection, beside our own. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= 2 * NUDGE_MAX)
+		return;
+	limit.rlim_cur = limit.rlim_max < 2 * NUDGE_MAX ? limit.rlim_max : 2 * NUDGE_MAX;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int nudge_open(struct nudge *nudge)
 {
 	nudge->count = 0;
+	raise_descriptor_limit();
 	nudge->raw4 = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMP);
 	nudge->raw6 = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6);
 	return nudge->raw4 < 0 ? -errno : 0;
 }
 
+static void let_go(struct nudge *nudge)
+{
+	for (size_t i = 0; i < nudge->count; i++)
+		if (nudge->list[i].fd >= 0)
+			close(nudge->list[i].fd);
+	nudge->count = 0;
+}
+
 void nudge_close(struct nudge *nudge)
 {
+	let_go(nudge);
 	if (nudge->raw4 >= 0)
 		close(nudge->raw4);
 	if (nudge->raw6 >= 0)
@@ -62,7 +84,8 @@ static void note(const struct nlmsghdr *message, void *context)
 	*n = (struct nudged){.family = m->idiag_family,
 			     .local_port = m->id.idiag_sport,
 			     .peer_port = m->id.idiag_dport,
-			     .inode = m->idiag_inode};
+			     .inode = m->idiag_inode,
+			     .fd = -1};
 	memcpy(n->local, m->id.idiag_src, sizeof(n->local));
 	memcpy(n->peer, m->id.idiag_dst, sizeof(n->peer));
 	if (n->family == AF_INET6 && is_mapped(n->peer)) {
@@ -131,14 +154,17 @@ static int ask_descriptor(struct nudge *nudge, int pidfd, int directory, const c
 	if (strncmp(target, "socket:[", 8) != 0)
 		return 0;
 	connection = by_inode(nudge, (uint32_t)strtoul(target + 8, NULL, 10));
-	if (!connection || connection->known)
+	if (!connection || connection->fd >= 0)
 		return 0;
 	fd = (int)syscall(SYS_pidfd_getfd, pidfd, atoi(name), 0);
 	if (fd < 0)
 		return 0;
-	connection->known = read_awaited(fd, &connection->awaited);
-	close(fd);
-	return connection->known;
+	if (!read_awaited(fd, &connection->awaited)) {
+		close(fd);
+		return 0;
+	}
+	connection->fd = fd;
+	return 1;
 }
 
 static int ask_process(struct nudge *nudge, int pid, uint64_t deadline_ns)
@@ -168,7 +194,7 @@ int nudge_collect(struct nudge *nudge, struct netlink *diag, uint64_t deadline_n
 	int error, found = 0;
 	DIR *proc;
 
-	nudge->count = 0;
+	let_go(nudge);
 	error = list_connections(nudge, diag, AF_INET);
 	if (!error)
 		error = list_connections(nudge, diag, AF_INET6);
@@ -262,12 +288,27 @@ static bool send_one(const struct nudge *nudge, const struct nudged *n)
 	return sendto(nudge->raw6, message, bytes, 0, (struct sockaddr *)&to6, sizeof(to6)) > 0;
 }
 
-int nudge_send(const struct nudge *nudge)
+/* What the process wrote and the quarantine kept goes out; a real cork stays. */
+static void push_waiting(int fd)
+{
+	int corked = 0, off = 0;
+	socklen_t bytes = sizeof(corked);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_CORK, &corked, &bytes) == 0 && !corked)
+		setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof(off));
+}
+
+int nudge_send(struct nudge *nudge)
 {
 	int sent = 0;
 
-	for (size_t i = 0; i < nudge->count; i++)
-		for (int step = 0; nudge->list[i].known && step < STEPS; step++)
+	for (size_t i = 0; i < nudge->count; i++) {
+		if (nudge->list[i].fd < 0)
+			continue;
+		push_waiting(nudge->list[i].fd);
+		for (int step = 0; step < STEPS; step++)
 			sent += send_one(nudge, &nudge->list[i]);
+	}
+	let_go(nudge);
 	return sent;
 }

@@ -17,6 +17,9 @@
  * The segment is named by its sequence number, the one that we await next. It can be read without
  * touching the connection's state, with the means that checkpoints use: a duplicate of the
  * process's descriptor and TCP_REPAIR_QUEUE. That is done while the processes are frozen.
+ *
+ * What our own side could not send waits in the same way, and needs no message: taking away a cork
+ * that is not there (TCP_CORK, tcp(7)) pushes everything that is still to be sent.
  */
 #define NUDGE_MAX 1024
 /* Collecting happens while the machine stands still, so it may not take longer than this. */
@@ -30,7 +33,7 @@ struct nudged {
 	uint16_t peer_port;
 	uint32_t inode;
 	uint32_t awaited; /* sequence number, host byte order */
-	bool known;
+	int fd;		  /* duplicate of the process's descriptor while it is known, else -1 */
 };
 
 struct nudge {
@@ -42,11 +45,17 @@ struct nudge {
 int nudge_open(struct nudge *nudge);
 void nudge_close(struct nudge *nudge);
 
-/* Finds the connections and what each awaits; stops at the deadline. The number that is known. */
+/*
+ * Finds the connections and what each awaits; stops at the deadline. The number that is known, or
+ * -errno. Holds a duplicate of every connection's descriptor until nudge_send() or nudge_close().
+ */
 int nudge_collect(struct nudge *nudge, struct netlink *diag, uint64_t deadline_ns);
 
-/* Sends to every peer; the number of messages. */
-int nudge_send(const struct nudge *nudge);
+/*
+ * To be called while the processes are still frozen: a duplicate would keep a connection open that
+ * its process closes. Sends what waits here and asks every peer; the number of messages.
+ */
+int nudge_send(struct nudge *nudge);
 
 /* The message for one connection; for the tests too. */
 #define NUDGE_MESSAGE_BYTES 64

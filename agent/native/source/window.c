@@ -246,13 +246,13 @@ static int do_send(struct attempt *a)
 	int error;
 
 	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_SEND);
+	/* Those after the copy are not in the image. While a thread reads, the device is busy. */
+	control_send_stamps(a);
 	error = pipeline_start(p, a->codec, &a->snapshot, &a->stream);
 	if (error)
 		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start threads: %s",
 				   strerror(-error));
 	edges_flush(a);
-	/* Those after the copy are not in the image. */
-	control_send_stamps(a);
 	while (!p->sent_all) {
 		struct pollfd fds[3] = {{.fd = a->control.fd, .events = POLLIN},
 					{.fd = a->stream.fd, .events = POLLIN},
@@ -370,6 +370,7 @@ static void find_peers(struct attempt *a)
 {
 	if (announce_collect(&a->announcer, &a->quarantine.route, a->options.interface))
 		log_text("cannot list the addresses to announce");
+	nudge_collect(&a->nudge, &a->diag, clock_deadline_ms(NUDGE_BUDGET_MS));
 }
 
 static void tell_peers(struct attempt *a)
