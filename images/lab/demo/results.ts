@@ -11,6 +11,7 @@ export const MatrixResultSchema = z.object({
   ok: z.boolean(),
   exit: z.number().int(),
   seconds: z.number(),
+  times: z.number().int(),
   moves: z.number().int(),
   client_ms: z.array(z.number()),
   window_ms: z.array(z.number()),
@@ -25,34 +26,61 @@ export const MatrixResultSchema = z.object({
 
 export type MatrixResult = z.infer<typeof MatrixResultSchema>;
 
+/** What the client may see in a run of the matrix. */
+export interface DowntimeLimits {
+  median_ms: number;
+  longest_ms: number;
+}
+
+/** One line for the demos of one kind of run, each with its file. */
 export function summariseRun(
   name: string,
   words: readonly string[],
-  file: ReportFile,
-  { exit, seconds }: { exit: number; seconds: number },
+  files: readonly ReportFile[],
+  { exit, seconds, limits }: { exit: number; seconds: number; limits?: DowntimeLimits },
 ): MatrixResult {
-  const { moves } = file;
+  const moves = files.flatMap((file) => file.moves);
+  // A demo's load counts on from move to move.
+  const clients = files.flatMap((file) => file.moves.at(-1)?.client ?? []);
   const last = moves.at(-1);
   const known = (pick: (move: Report) => number | null) => moves.flatMap((m) => pick(m) ?? []);
+  const client_ms = known((move) => move.downtime_ms.client);
+  const tooLong = limits ? beyond(client_ms, limits) : [];
   return {
     name,
     words: [...words],
-    ok: file.ok && exit === 0,
+    ok: files.length > 0 && files.every(({ ok }) => ok) && exit === 0 && tooLong.length === 0,
     exit,
     seconds,
+    times: files.length,
     moves: moves.length,
-    client_ms: known((move) => move.downtime_ms.client),
+    client_ms,
     window_ms: known((move) => move.downtime_ms.window),
     sent_frozen_bytes: known((move) => move.memory.sent_frozen_bytes),
-    rows: last?.client.committed ?? 0,
-    lost: last?.client.lost ?? 0,
+    rows: clients.reduce((sum, { committed }) => sum + committed, 0),
+    lost: clients.reduce((sum, { lost }) => sum + lost, 0),
     kernel: last?.environment.kernel ?? '',
     database: last?.environment.database ?? '',
     run: last?.environment.run ?? '',
-    failures: moves.flatMap((move, index) =>
-      failuresOf(move).map((failure) => `move ${index + 1}: ${failure}`.slice(0, 300)),
-    ),
+    failures: moves
+      .flatMap((move, index) =>
+        failuresOf(move).map((failure) => `move ${index + 1}: ${failure}`.slice(0, 300)),
+      )
+      .concat(tooLong),
   };
+}
+
+function beyond(client_ms: readonly number[], limits: DowntimeLimits): string[] {
+  const middle = median(client_ms);
+  const longest = Math.max(...client_ms);
+  return [
+    ...(middle === null || middle > limits.median_ms
+      ? [`the median for the client is ${seconds(middle)}, more than ${seconds(limits.median_ms)}`]
+      : []),
+    ...(longest > limits.longest_ms
+      ? [`the client saw ${seconds(longest)}, more than ${seconds(limits.longest_ms)}`]
+      : []),
+  ];
 }
 
 export function renderResults(results: readonly MatrixResult[]): string {
@@ -70,7 +98,7 @@ export function renderResults(results: readonly MatrixResult[]): string {
   ];
   const rows = results.map((result) => [
     result.name,
-    result.words.length > 0 ? `\`${result.words.join(' ')}\`` : '',
+    optionsText(result),
     String(result.moves),
     seconds(median(result.client_ms)),
     seconds(result.client_ms.length > 0 ? Math.max(...result.client_ms) : null),
@@ -87,8 +115,9 @@ export function renderResults(results: readonly MatrixResult[]): string {
   return [
     '# First migration: results',
     '',
-    'Written by `images/lab/demo/matrix.ts`; each line is a `npm run demo` with the options named. *Client* is the',
+    'Written by `images/lab/demo/matrix.ts`; each line is `npm run demo` with the options named. *Client* is the',
     'longest gap between two successful commits that overlaps the attempt, on one connection that never reconnects.',
+    'Every run starts from a boot; `5 x` is five demos, one after the other, nothing else running.',
     'A run holds if every check of every move does: connection, rows, memory, file, uptime, services, disk.',
     '',
     line(head),
@@ -97,6 +126,11 @@ export function renderResults(results: readonly MatrixResult[]): string {
     ...(failures.length > 0 ? ['', '## What did not hold', '', ...failures] : []),
     '',
   ].join('\n');
+}
+
+function optionsText({ words, times }: MatrixResult): string {
+  const options = words.length > 0 ? `\`${words.join(' ')}\`` : '';
+  return times > 1 ? `${times} x ${options}`.trimEnd() : options;
 }
 
 function seconds(ms: number | null): string {
