@@ -27,8 +27,12 @@ static int kernel_freeze(struct snapshot_device *device)
 
 static int kernel_create(struct snapshot_device *device, int *in_suspend)
 {
-	/* No limit but the kernel's own: shrinking memory in the window would take seconds. */
-	int error = call(device, SNAPSHOT_PREF_IMAGE_SIZE, (void *)ULONG_MAX);
+	/*
+	 * No limit but the kernel's own: shrinking memory in the window takes longer than sending
+	 * it. Not ULONG_MAX: the kernel rounds up to pages, which makes it 0, and then allocates
+	 * all memory there is until as much as possible has been reclaimed.
+	 */
+	int error = call(device, SNAPSHOT_PREF_IMAGE_SIZE, (void *)LONG_MAX);
 
 	*in_suspend = 1;
 	return error ? error : call(device, SNAPSHOT_CREATE_IMAGE, in_suspend);
