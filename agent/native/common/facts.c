@@ -37,6 +37,15 @@ uint64_t facts_available_bytes(void)
 		   : 0;
 }
 
+uint64_t facts_cold_cache_bytes(void)
+{
+	char text[MEMINFO_BYTES];
+
+	return facts_read_file("/proc/meminfo", text, sizeof(text))
+		   ? meminfo_bytes(text, "Inactive(file):")
+		   : 0;
+}
+
 /*
  * What hibernation would save once clean page cache is dropped: all that is not free, the memory of
  * the kernel itself included.

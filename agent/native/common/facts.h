@@ -14,6 +14,8 @@ int facts_print(bool probe);
 
 uint64_t facts_total_bytes(void);
 uint64_t facts_used_bytes(void);
+/* Page cache that nobody has used lately. */
+uint64_t facts_cold_cache_bytes(void);
 uint64_t facts_available_bytes(void);
 
 #endif

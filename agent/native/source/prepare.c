@@ -13,10 +13,12 @@
 #include "source/attempt.h"
 #include "source/faults.h"
 #include "source/measure.h"
+#include "source/reclaim.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define FREEZE_TIMEOUT_MS  "3000"
 #define IDLE_POLL_MS	   1000
+#define RECLAIM_LIMIT_MS   2000
 
 static bool read_setting(const char *path, char *text, size_t capacity)
 {
@@ -267,7 +269,7 @@ static void before_window(struct attempt *a)
 	/* SNAPSHOT_FREEZE syncs again, inside the window: leave it nothing to do. */
 	sync();
 	if (!a->options.keep_cache)
-		write_setting("/proc/sys/vm/drop_caches", "1");
+		reclaim_cache(clock_deadline_ms(RECLAIM_LIMIT_MS));
 }
 
 int await_freeze(struct attempt *a)
