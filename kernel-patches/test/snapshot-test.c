@@ -14,67 +14,14 @@
  * number of failures.
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <linux/types.h>
-#include "suspend_ioctls.h"
+#include "harness.h"
 
-#define PAGE		4096UL
 #define CHUNK		(4UL << 20)
 #define BALLAST		(128UL << 20)
-#define DISK		"/dev/vda"
 #define ZERO_PFN	(1ULL << 63)
 
-static unsigned int failures, checks;
 static bool patched;
 static char *io;			/* CHUNK bytes, aligned */
-static volatile uint64_t *heartbeat;	/* counted up by a child */
-
-static void check(bool good, const char *what, long got)
-{
-	checks++;
-	if (!good)
-		failures++;
-	printf("%s %u - %s (%ld)\n", good ? "ok" : "not ok", checks, what, got);
-	fflush(stdout);
-}
-
-/* Result of a system call as the kernel gave it. */
-static long result(long ret)
-{
-	return ret < 0 ? -errno : ret;
-}
-
-#define EXPECT(call, want) do {						\
-	long got_ = result(call);					\
-	check(got_ == (want), #call " gives " #want, got_);		\
-} while (0)
-
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-static void fatal(const char *what)
-{
-	printf("Bail out! %s: %m\n", what);
-	fflush(stdout);
-	exit(1);
-}
 
 static int device(int mode)
 {
@@ -101,14 +48,6 @@ static long move(int fd, bool in, char *buf, size_t count, size_t step)
 		done += (size_t)ret;
 	}
 	return (long)done;
-}
-
-static bool beats(void)
-{
-	uint64_t before = *heartbeat;
-
-	usleep(100000);
-	return *heartbeat != before;
 }
 
 static int create(int fd)
@@ -200,7 +139,7 @@ static void test_get_phases(void)
 	big.more = 42;
 	EXPECT(ioctl(fd, SNAPSHOT_GET_PHASES, &big), 0);
 	check(big.p.size == sizeof(p) && big.more == 42, "size filled in", big.p.size);
-	EXPECT(ioctl(fd, _IO('3', 22), 0), -ENOTTY);
+	EXPECT(ioctl(fd, _IO('3', 99), 0), -ENOTTY);
 	close(fd);
 }
 
@@ -546,16 +485,9 @@ int main(int argc, char **argv)
 		return 2;
 	io = mmap(NULL, CHUNK + PAGE, PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	heartbeat = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (io == MAP_FAILED || heartbeat == MAP_FAILED)
+	if (io == MAP_FAILED)
 		fatal("mmap");
-	child = fork();
-	if (!child)
-		for (;;) {
-			(*heartbeat)++;
-			usleep(1000);
-		}
+	child = start_heartbeat();
 
 	fd = device(O_RDONLY);
 	patched = !ioctl(fd, SNAPSHOT_GET_PHASES, &p);
@@ -565,9 +497,5 @@ int main(int argc, char **argv)
 		ret = source();
 	else if (!strcmp(argv[1], "target"))
 		ret = target();
-	kill(child, 9);
-	waitpid(child, NULL, 0);
-	printf("1..%u\ndone, %u failures\n", checks, failures);
-	fflush(stdout);
-	return ret || failures;
+	return finish(child) || ret;
 }

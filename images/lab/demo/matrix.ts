@@ -61,6 +61,7 @@ async function main(): Promise<number> {
     .exitOverride()
     .parse();
   const { resume, only } = command.opts<{ resume: boolean; only?: string }>();
+  mkdirSync(BUILD, { recursive: true });
   const results = readState();
   let failed = 0;
   for (const run of RUNS) {

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the tests of /dev/snapshot share. Output is TAP. */
+#ifndef SNAPSHOT_HARNESS_H
+#define SNAPSHOT_HARNESS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <linux/types.h>
+#include "suspend_ioctls.h"
+
+#define PAGE		4096UL
+#define DISK		"/dev/vda"
+
+static unsigned int failures, checks;
+static volatile uint64_t *heartbeat;	/* counted up by a child */
+
+static void check(bool good, const char *what, long got)
+{
+	checks++;
+	if (!good)
+		failures++;
+	printf("%s %u - %s (%ld)\n", good ? "ok" : "not ok", checks, what, got);
+	fflush(stdout);
+}
+
+/* Result of a system call as the kernel gave it. */
+static long result(long ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+#define EXPECT(call, want) do {						\
+	long got_ = result(call);					\
+	check(got_ == (want), #call " gives " #want, got_);		\
+} while (0)
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static void fatal(const char *what)
+{
+	printf("Bail out! %s: %m\n", what);
+	fflush(stdout);
+	exit(1);
+}
+
+static bool beats(void)
+{
+	uint64_t before = *heartbeat;
+
+	usleep(100000);
+	return *heartbeat != before;
+}
+
+/* Starts what beats() looks at: a child that goes on as long as the machine does. */
+static pid_t start_heartbeat(void)
+{
+	pid_t child;
+
+	heartbeat = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (heartbeat == MAP_FAILED)
+		fatal("mmap");
+	child = fork();
+	if (child)
+		return child;
+	for (;;) {
+		(*heartbeat)++;
+		usleep(1000);
+	}
+}
+
+/* The last lines of a machine's output. */
+static int finish(pid_t child)
+{
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	printf("1..%u\ndone, %u failures\n", checks, failures);
+	fflush(stdout);
+	return failures > 0;
+}
+
+#endif
