@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include <sys/reboot.h>
 
 #define BATCH_PAGES	1024UL
 #define BATCH_FRAMES	(16 * BATCH_PAGES)
@@ -115,12 +116,12 @@ static long wrong_pages(const struct work *w)
 	return wrong;
 }
 
-static pid_t start_writer(struct work *w, unsigned int seed)
+/* @fd: of /dev/snapshot, which must be closed for good when its owner closes it. */
+static void start_writer(struct work *w, unsigned int seed, int fd)
 {
-	pid_t child = fork();
-
-	if (child)
-		return child;
+	if (fork())
+		return;
+	close(fd);
 	srand(seed);
 	while (!w->stop) {
 		uint64_t page = (uint64_t)rand() % 64 + (w->rounds / 64) % (WORK_PAGES - 64);
@@ -368,7 +369,7 @@ static int source(void)
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	test_collisions(fd, works[0]);
 	for (unsigned int i = 0; i < WRITERS; i++)
-		start_writer(works[i], i);
+		start_writer(works[i], i, fd);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	last = read_round(fd, 0, true, &sum);
 	check(sum.changed == sum.saveable, "the first round reads all", (long)sum.saveable);
@@ -389,7 +390,11 @@ static int source(void)
 		check(d.zero + d.same + d.copied == d.saveable && !d.missing, "the sum", 0);
 		check(d.copied < d.saveable / 4, "most of it is left out", (long)d.copied);
 		save_image(fd);
-		return 0;
+		/* Its processes stay frozen for good. */
+		printf("1..%u\ndone, %u failures\n", checks, failures);
+		fflush(stdout);
+		reboot(RB_AUTOBOOT);
+		return 1;
 	}
 	/* The new body. */
 	phase_times(fd);
@@ -510,8 +515,10 @@ static void test_preload_misuse(void)
 	begin.reserve_pages = 0;
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, &begin), -EBUSY);
 	frames[0] = 1ULL << 50;
+	io = preload_request(1, 0);
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD, &io), -EINVAL);
 	frames[0] = 0; /* firmware's */
+	io = preload_request(1, 0);
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD, &io), -EINVAL);
 	frames[0] = 1000; /* no data for it */
 	io = preload_request(1, 0);
@@ -522,6 +529,16 @@ static void test_preload_misuse(void)
 	check(io.frames_nr == 0 && io.data_nr == 0, "nothing taken", 0);
 	close(fd);
 	check(beats(), "all memory is back", 0);
+}
+
+/* The first pages of the image on the disk. */
+static void get_image_start(void)
+{
+	position = 0;
+	for (get(record, PAGE); record->type == RECORD_FRAMES; get(record, PAGE))
+		position += (off_t)(whole_pages(record->frames_nr * sizeof(uint64_t)) +
+				    record->data_nr * PAGE);
+	get(data, 2 * PAGE);
 }
 
 static int target(void)
@@ -535,12 +552,11 @@ static int target(void)
 	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -ENODATA);
 	close(fd);
 
-	/* A delta without anything to complete. */
+	/* The image alone: there is nothing that it could complete. */
 	fd = open("/dev/snapshot", O_WRONLY | O_CLOEXEC);
-	while (record->type != RECORD_IMAGE)
-		fatal("no image");
-	position -= (off_t)PAGE;
-	get(record, PAGE);
+	get_image_start();
+	EXPECT(write(fd, data, 2 * PAGE), (long)PAGE);
+	EXPECT(write(fd, data + PAGE, PAGE), -EPERM);
 	close(fd);
 
 	/* Everything twice: the second time in place of what is there. */

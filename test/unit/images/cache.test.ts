@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import t from 'tap';
 import { PmsmError } from '../../../agent/wire/errors.ts';
 import { cached, digestOf, type Recipe } from '../../../images/cache.ts';
+import { cacheDirectory } from '../../../images/paths.ts';
 import { silentProgress } from '../../../images/progress.ts';
 
 const BUILDER = resolve(import.meta.dirname, 'builder.ts');
@@ -146,4 +147,14 @@ t.test('a process that is killed blocks nobody, and its half artefact goes', asy
   t.match(text, 'have it');
   const left = entries(process.env.PMSM_CACHE as string).filter((name) => name.endsWith('.part'));
   t.same(left, []);
+});
+
+t.test('a cache that cannot be made is refused at once, by name', async (t) => {
+  const file = resolve(t.testdir({ file: '' }), 'file');
+  for (const place of ['/proc/pmsm/cache', resolve(file, 'cache')]) {
+    t.throws(() => cacheDirectory({ PMSM_CACHE: place }), { code: 'missing-prerequisites' }, place);
+  }
+  const fresh = resolve(t.testdir({}), 'a/b/c');
+  t.equal(cacheDirectory({ PMSM_CACHE: fresh }), fresh);
+  t.ok(existsSync(fresh), 'it is made, with what leads to it');
 });
