@@ -31,9 +31,11 @@ const PINNED = '6.12.117-1';
 const SERIES = 'kernel-patches/6.12';
 const CONFIG = `${SERIES}/config/lab.config`;
 const BZIMAGE = 'arch/x86/boot/bzImage';
+/** What user space sees of the series; for the tests of it. */
+const SNAPSHOT_HEADER = 'include/uapi/linux/suspend_ioctls.h';
 /** Lines that make prints for a whole build of lab.config; only the progress depends on it. */
 const EXPECTED_LINES = 2250;
-const RECIPE_VERSION = 1;
+const RECIPE_VERSION = 2;
 
 export function labKernel(kind: LabOptions['kernel'], progress: Progress): Promise<KernelImage> {
   return kind === 'stock' ? stockKernel(progress) : patchedKernel(progress);
@@ -114,6 +116,7 @@ async function patchedKernel(progress: Progress): Promise<KernelImage> {
         await context.run(['cp', resolve(tree, BZIMAGE), resolve(directory, 'bzImage')]);
         await context.run(['cp', resolve(tree, '.config'), resolve(directory, 'config')]);
         await context.run(['cp', resolve(tree, 'System.map'), directory]);
+        await context.run(['cp', resolve(tree, SNAPSHOT_HEADER), directory]);
         const compiler = (await context.run(['gcc', '-dumpfullversion'])).trim();
         const release = (await context.run(['make', '-s', '-C', tree, 'kernelrelease'])).trim();
         await context.run(['rm', '-rf', tree]);

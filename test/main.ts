@@ -66,7 +66,9 @@ function shellScripts(): string[] {
   const files = everywhere.filter((entry) => entry.isFile() && /^[^.]+$|\.sh$/.test(entry.name));
   return files
     .map((entry) => resolve(entry.parentPath, entry.name))
-    .filter((file) => /^#!\/(usr\/)?bin\/(env )?(ba|da)?sh\b/.test(readFileSync(file, 'latin1')));
+    .filter((file) =>
+      /^#!\/(usr\/)?bin\/(env )?(busybox )?(ba|da)?sh\b/.test(readFileSync(file, 'latin1')),
+    );
 }
 
 function tapFile(file: string, name: string, timeout_ms: number): Promise<Tally> {

@@ -1,0 +1,91 @@
+/**
+ * The patched device by itself: kernel-patches/test/ in two machines that run one after the other and share a disk.
+ * The first writes an image, the second refuses what is wrong with it, then wakes up as the first.
+ */
+import { chmodSync, copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import t, { type Test } from 'tap';
+import { labKernel } from '../../images/kernel.ts';
+import { inTree } from '../../images/paths.ts';
+import { run } from '../../images/processes.ts';
+import { textProgress } from '../../images/progress.ts';
+import { runCommand } from '../run.ts';
+
+// The runner has the limit.
+t.setTimeout(0);
+
+const MACHINE_LIMIT_MS = 240_000;
+const DISK_BYTES = 3 * 2 ** 30;
+const BUSYBOX = '/usr/bin/busybox';
+const PROGRAMS = ['snapshot-test', 'delta-test'] as const;
+const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static'];
+
+const directory = t.testdir({});
+const kernel = await labKernel('patched', textProgress());
+await makeInitramfs();
+
+/** Busybox, the init beside the tests, and the tests, built against the header of this very kernel. */
+async function makeInitramfs(): Promise<void> {
+  const root = resolve(directory, 'root');
+  for (const name of ['bin', 'dev', 'proc', 'sys']) {
+    mkdirSync(resolve(root, name), { recursive: true });
+  }
+  place(BUSYBOX, resolve(root, 'bin/busybox'));
+  place(inTree('kernel-patches/test/init'), resolve(root, 'init'));
+  const header = dirname(kernel.artefact.path('suspend_ioctls.h'));
+  for (const name of PROGRAMS) {
+    const source = inTree(`kernel-patches/test/${name}.c`);
+    await run(['gcc', ...FLAGS, '-I', header, '-o', resolve(root, 'bin', name), source]);
+  }
+  const script = 'cd "$1"; find . | cpio --quiet -o -H newc -R 0:0 | gzip -1 >"$2"';
+  await run(['sh', '-euc', script, 'sh', root, resolve(directory, 'initramfs')]);
+}
+
+function place(from: string, to: string): void {
+  copyFileSync(from, to);
+  chmodSync(to, 0o755);
+}
+
+interface Case {
+  program: (typeof PROGRAMS)[number];
+  memory_mib: number;
+  cpus: number;
+}
+
+async function runMachine(role: string, { program, memory_mib, cpus }: Case): Promise<string> {
+  const argv: [string, ...string[]] = [
+    'qemu-system-x86_64',
+    ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-smp', `${cpus}`, '-m', `${memory_mib}`],
+    ...['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
+    ...['-kernel', kernel.image, '-initrd', resolve(directory, 'initramfs')],
+    ...['-append', `console=ttyS0 panic=-1 quiet test=${program} role=${role}`],
+    ...['-drive', `file=${resolve(directory, 'disk')},if=none,id=disk,format=raw,cache=unsafe`],
+    ...['-device', 'virtio-blk-pci,drive=disk'],
+  ];
+  const ended = await runCommand({ argv, cwd: directory, timeout_ms: MACHINE_LIMIT_MS });
+  return `${ended.output.replaceAll('\r', '')}\n# ended with ${ended.code}\n`;
+}
+
+/** A machine's own TAP: each of its checks is one here. */
+function checkOutput(t: Test, role: string, output: string): void {
+  const lines = output.split('\n').filter((line) => /^(not )?ok \d/.test(line));
+  for (const line of lines)
+    t.match(line, /^ok /, `${role}: ${line.replace(/^(not )?ok \d+ - /, '')}`);
+  t.match(output, /^done, 0 failures$/m, `${role} came to its end: ${output.slice(-3000)}`);
+}
+
+const CASES: Case[] = [
+  { program: 'snapshot-test', memory_mib: 1024, cpus: 1 },
+  { program: 'delta-test', memory_mib: 768, cpus: 1 },
+  { program: 'delta-test', memory_mib: 768, cpus: 2 },
+];
+
+for (const one of CASES) {
+  t.test(`${one.program}, ${one.cpus} CPU`, async (t) => {
+    const disk = resolve(directory, 'disk');
+    writeFileSync(disk, '');
+    truncateSync(disk, DISK_BYTES);
+    for (const role of ['source', 'target']) checkOutput(t, role, await runMachine(role, one));
+    truncateSync(disk, 0);
+  });
+}
