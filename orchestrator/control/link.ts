@@ -56,6 +56,7 @@ export class Link extends EventEmitter<LinkEvents> {
   /** Nothing is read any more. */
   #deaf = false;
   #closed = false;
+  #quiet = false;
   #budget = { second: 0n, bytes: 0 };
   #heard_ms = performance.now();
 
@@ -156,6 +157,14 @@ export class Link extends EventEmitter<LinkEvents> {
   }
 
   /**
+   * From the order to freeze until the peer has its devices back, nothing may come unasked: it cannot
+   * answer, and a NIC whose driver does not stop it (stock e1000e) goes deaf by a frame that arrives.
+   */
+  set quiet(quiet: boolean) {
+    this.#quiet = quiet;
+  }
+
+  /**
    * Reads the peer's clocks some times in close succession, for a peer that was too busy to answer
    * before. Resolves when it has answered, or after the limit.
    */
@@ -183,7 +192,7 @@ export class Link extends EventEmitter<LinkEvents> {
       this.#socket.destroy();
       return;
     }
-    this.#sendPing();
+    if (!this.#quiet) this.#sendPing();
     const interval_ms = first > 0 ? FIRST_PING_INTERVAL_MS : PING_INTERVAL_MS;
     this.#timer = setTimeout(() => this.#ping(first - 1), interval_ms);
   }

@@ -12,6 +12,7 @@ export async function quarantine(site: Site, attempt: Attempt): Promise<void> {
   await transition(site.store, attempt.id, 'preparing', 'frozen');
   attempt.freeze_ordered = true;
   attempt.source.link?.send({ type: 'freeze', ...attempt.key });
+  setQuiet(attempt, true);
   // Before the window the source writes its last dirty pages back, which is part of its preparation.
   await attempt.until('the window to begin', timeoutOf(site, 'prepare'), () => {
     requireBothSides(attempt);
@@ -25,7 +26,16 @@ export async function freeze(site: Site, attempt: Attempt): Promise<void> {
 }
 
 export async function snapshot(site: Site, attempt: Attempt): Promise<void> {
-  await untilPast(site, attempt, 'snapshot');
+  try {
+    await untilPast(site, attempt, 'snapshot');
+  } finally {
+    setQuiet(attempt, false);
+  }
+}
+
+function setQuiet(attempt: Attempt, quiet: boolean): void {
+  const { link } = attempt.source;
+  if (link) link.quiet = quiet;
 }
 
 export async function send(site: Site, attempt: Attempt): Promise<void> {

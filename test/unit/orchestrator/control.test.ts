@@ -1,11 +1,12 @@
 /** The control server against peers that do what they should not. */
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { encodeFrame } from '../../../agent/wire/codec.ts';
 import { NO_ATTEMPT } from '../../../agent/wire/messages.ts';
 import type { Message } from '../../../agent/wire/wire.gen.ts';
-import type { Link } from '../../../orchestrator/control/link.ts';
+import { type Link, PING_INTERVAL_MS } from '../../../orchestrator/control/link.ts';
 import { Offsets } from '../../../orchestrator/control/offsets.ts';
 import {
   CONNECTIONS_PER_ADDRESS_MAX,
@@ -173,4 +174,25 @@ t.test('standbys', async (t) => {
     await eventually(() => heard.includes('abort'));
     peer.close();
   });
+});
+
+t.test('a quiet link asks nothing of its peer until it may again', async (t) => {
+  const { port, links } = await startServer(t);
+  const socket = open(t, port);
+  let bytes = 0;
+  socket.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  socket.write(encodeFrame(HELLO, 0));
+  await eventually(() => bytes > 0);
+  const [link] = links;
+  t.ok(link, 'a link');
+  if (!link) return;
+  link.quiet = true;
+  await sleep(50);
+  const before = bytes;
+  await sleep(PING_INTERVAL_MS + 200);
+  t.equal(bytes, before, 'nothing comes');
+  link.quiet = false;
+  await eventually(() => bytes > before);
 });
