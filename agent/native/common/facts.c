@@ -40,10 +40,13 @@ uint64_t facts_available_bytes(void)
 uint64_t facts_cold_cache_bytes(void)
 {
 	char text[MEMINFO_BYTES];
+	uint64_t inactive;
 
-	return facts_read_file("/proc/meminfo", text, sizeof(text))
-		   ? meminfo_bytes(text, "Inactive(file):")
-		   : 0;
+	if (!facts_read_file("/proc/meminfo", text, sizeof(text)))
+		return 0;
+	/* With multi-generational LRU (Debian's kernel) "inactive" alone is nearly nothing. */
+	inactive = meminfo_bytes(text, "Inactive(file):");
+	return max_u64(inactive, (meminfo_bytes(text, "Active(file):") + inactive) / 2);
 }
 
 /*

@@ -14,7 +14,7 @@ int facts_print(bool probe);
 
 uint64_t facts_total_bytes(void);
 uint64_t facts_used_bytes(void);
-/* Page cache that nobody has used lately. */
+/* The colder half of the page cache. */
 uint64_t facts_cold_cache_bytes(void);
 uint64_t facts_available_bytes(void);
 

@@ -11,7 +11,7 @@
  *
  * drop_caches leaves mapped pages alone (programs, libraries), which are most of the cache of a
  * machine with one service. For these the control groups are asked (memory.reclaim, cgroup v2;
- * `swappiness` since Linux 6.11): never to swap, and no more than has not been used lately. To take
+ * `swappiness` since Linux 6.11): never to swap, and the colder half only. To take
  * all of it costs the service more than it saves: a client waited 1.4 s for programs to be
  * read again, to have a window that was 0.6 s shorter.
  */
