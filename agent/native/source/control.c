@@ -114,6 +114,18 @@ int answer_ping(struct link *link, const struct frame *frame)
 	return link_send(link, PMSM_MSG_PONG, &pong, NULL, 0, clock_deadline_ms(SEND_TIMEOUT_MS));
 }
 
+int take_abort(struct attempt *a, const struct frame *frame)
+{
+	struct pmsm_msg_abort m;
+
+	if (!frame_is_ours(a, frame))
+		return -EPROTO;
+	memcpy(&m, frame->payload, sizeof(m));
+	/* A failure without a code would be none. */
+	return failure_set(&a->failure, m.code ? (uint16_t)m.code : PMSM_E_CANCELLED, 0,
+			   "ended by the orchestrator");
+}
+
 void control_send_stamps(struct attempt *a)
 {
 	struct pmsm_snapshot_phases phases;

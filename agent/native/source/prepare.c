@@ -241,8 +241,6 @@ int prepare(struct attempt *a)
 
 static int take_idle_frame(struct attempt *a, const struct frame *frame, bool *freeze)
 {
-	struct pmsm_msg_abort m;
-
 	switch (frame->type) {
 	case PMSM_MSG_PING:
 		return answer_ping(&a->control, frame);
@@ -254,10 +252,7 @@ static int take_idle_frame(struct attempt *a, const struct frame *frame, bool *f
 		*freeze = true;
 		return 0;
 	case PMSM_MSG_ABORT:
-		if (!frame_is_ours(a, frame))
-			return -EPROTO;
-		memcpy(&m, frame->payload, sizeof(m));
-		return failure_set(&a->failure, (uint16_t)m.code, 0, "ended by the orchestrator");
+		return take_abort(a, frame);
 	default:
 		return -EPROTO;
 	}

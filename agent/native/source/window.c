@@ -127,19 +127,13 @@ static int take_stream_frame(struct attempt *a, const struct frame *frame)
 
 static int take_window_frame(struct attempt *a, const struct frame *frame, bool *commit)
 {
-	struct pmsm_msg_abort m;
-
 	switch (frame->type) {
 	case PMSM_MSG_PING:
 		return answer_ping(&a->control, frame);
 	case PMSM_MSG_PONG:
 		return 0;
 	case PMSM_MSG_ABORT:
-		if (!frame_is_ours(a, frame))
-			return -EPROTO;
-		memcpy(&m, frame->payload, sizeof(m));
-		return failure_set(&a->failure, m.code ? (uint16_t)m.code : PMSM_E_CANCELLED, 0,
-				   "ended by the orchestrator");
+		return take_abort(a, frame);
 	case PMSM_MSG_COMMIT:
 		if (!frame_is_ours(a, frame) || state_get(&a->state) != STATE_SENT)
 			return -EPROTO;
