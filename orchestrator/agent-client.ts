@@ -2,9 +2,9 @@ import type { z } from 'zod';
 import {
   AttemptSchema,
   type AttemptView,
-  type Finding,
   type Inventory,
   InventorySchema,
+  type Preflight,
   PreflightSchema,
   type StartAttempt,
 } from '../agent/source/api/schemas.ts';
@@ -36,15 +36,14 @@ export class AgentClient {
     });
   }
 
-  async preflight(machine: Machine): Promise<Finding[]> {
-    const { findings } = await this.#call(machine, {
+  preflight(machine: Machine): Promise<Preflight> {
+    return this.#call(machine, {
       method: 'POST',
       path: '/v1/preflight',
       body: {},
       schema: PreflightSchema,
       timeout_ms: PREFLIGHT_TIMEOUT_MS,
     });
-    return findings;
   }
 
   start(machine: Machine, body: StartAttempt): Promise<AttemptView> {

@@ -25,7 +25,13 @@ export const MigrationInterfaceSchema = z.looseObject({
 });
 
 export const FactsSchema = z.looseObject({
-  kernel: z.looseObject({ release: text, version: text, patched: z.boolean().nullish() }),
+  kernel: z.looseObject({
+    release: text,
+    version: text,
+    patched: z.boolean().nullish(),
+    /** Of the images with frames left out that it makes and completes; 0 if it has none. */
+    image_format: count.nullish(),
+  }),
   memory: z.looseObject({
     total_bytes: count,
     present_pages: count.nullish(),

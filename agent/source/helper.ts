@@ -165,6 +165,7 @@ export function argumentsOf(machine: MachineIdentity, request: StartAttempt): st
     ...['--target-address', `${target.address}/${target.prefix}`],
     ...['--target-mac', target.mac],
     ...(machine.single_nic ? ['--single-nic'] : []),
+    ...['--engine', options.engine],
     ...['--codec', options.codec],
     ...['--stall-ms', String(options.stall_ms)],
     ...(options.threads === undefined ? [] : ['--threads', String(options.threads)]),

@@ -25,6 +25,8 @@ export type ErrorCode =
   | 'helper-missing'
   | 'quarantine-unavailable'
   | 'filesystem-not-freezable'
+  | 'format-mismatch'
+  | 'engine-unavailable'
   | 'reserve-failed'
   | 'stream-failed'
   | 'stalled'
@@ -46,6 +48,8 @@ export type ErrorCode =
   | 'orchestrator-lost'
   | 'not-jumped'
   | 'restarted'
+  | 'not-converging'
+  | 'window-overrun'
   | 'target-silent'
   | 'record-failed'
   | 'commit-unanswered'
@@ -93,6 +97,8 @@ export const ERRORS: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   'helper-missing': { number: 30, http: 500, exit: 3, owner: 'source', title: 'The agent\'s helper cannot be run.', remedy: 'Reinstall the agent; pmsm-freeze must be executable by root.' },
   'quarantine-unavailable': { number: 31, http: 409, exit: 3, owner: 'source', title: 'The source\'s kernel cannot drop traffic at its devices.', remedy: 'Load nf_tables; the kernel needs CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS.' },
   'filesystem-not-freezable': { number: 32, http: 409, exit: 3, owner: 'source', title: 'A writable file system on the source cannot be frozen.', remedy: 'Remount it read-only or unmount it.' },
+  'format-mismatch': { number: 33, http: 409, exit: 3, owner: 'source', title: 'The kernels of source and standby make different image formats.', remedy: 'Boot kernels with the same version of the pmsm patches, or migrate with --engine full on the same kernel build.' },
+  'engine-unavailable': { number: 34, http: 409, exit: 3, owner: 'source', title: 'The engine that was asked for does not work between these machines.', remedy: 'The engine delta needs pmsm\'s kernel patches on both; --engine full needs none.' },
   'reserve-failed': { number: 40, http: 502, exit: 4, owner: 'source', title: 'The standby could not be reserved.', remedy: 'Look at the standby\'s console; boot it again.' },
   'stream-failed': { number: 41, http: 502, exit: 4, owner: 'source', title: 'The image stream broke.', remedy: 'Check the migration network between both machines and try again.' },
   'stalled': { number: 42, http: 504, exit: 4, owner: 'source', title: 'Nothing moved for longer than the stall limit.', remedy: 'Check the migration network; the source thawed itself.' },
@@ -114,6 +120,8 @@ export const ERRORS: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   'orchestrator-lost': { number: 58, http: 502, exit: 4, owner: 'source', title: 'The link to the orchestrator broke before commit.', remedy: 'Check the orchestrator; the source thawed itself.' },
   'not-jumped': { number: 59, http: 502, exit: 4, owner: 'source', title: 'The standby\'s kernel refused to jump, so the source was thawed.', remedy: 'See the standby\'s console.' },
   'restarted': { number: 60, http: 502, exit: 4, owner: 'source', title: 'The orchestrator was restarted before commit; the source thawed itself.', remedy: 'Try again.' },
+  'not-converging': { number: 61, http: 409, exit: 4, owner: 'source', title: 'Memory changes too fast for the downtime limit; the source runs on.', remedy: 'Allow more with --downtime-limit, wait for a quieter time, or give the machines a faster link.' },
+  'window-overrun': { number: 62, http: 504, exit: 4, owner: 'source', title: 'The window lasted three times as long as predicted; the source thawed itself.', remedy: 'Look at the report for the phase that was slow, then try again.' },
   'target-silent': { number: 70, http: 502, exit: 5, owner: 'in-doubt', title: 'The target did not report after the jump, and nothing could confirm that it is off.', remedy: 'Neither machine runs. Make certain that the target is powered off, then decide; docs/recovery.md walks through it.' },
   'record-failed': { number: 71, http: 500, exit: 5, owner: 'in-doubt', title: 'The orchestrator could not write its record after commit.', remedy: 'Free space on the orchestrator\'s disk; neither machine runs until a person decides, see docs/recovery.md.' },
   'commit-unanswered': { number: 72, http: 502, exit: 5, owner: 'in-doubt', title: 'The source did not answer the commit.', remedy: 'It may have given up or thawed: look at its console, see docs/recovery.md.' },

@@ -42,6 +42,20 @@ export const RELEASE_ACTION_VALUES = {
 } as const;
 export type ReleaseAction = keyof typeof RELEASE_ACTION_VALUES;
 
+/** what the image leaves out */
+export const ENGINE_VALUES = {
+  full: 1,
+  delta: 2,
+} as const;
+export type Engine = keyof typeof ENGINE_VALUES;
+
+/** how far a round of the pre-copy is */
+export const ROUND_STATE_VALUES = {
+  running: 1,
+  complete: 2,
+} as const;
+export type RoundState = keyof typeof ROUND_STATE_VALUES;
+
 /** first frame of either side on every connection */
 export interface HelloMessage {
   type: 'hello';
@@ -146,11 +160,11 @@ export interface ReadyMessage {
   attempt: string;
   /** generation of the attempt */
   generation: bigint;
-  /** chunks received */
+  /** chunks received, pages messages included */
   chunks: bigint;
   /** image bytes loaded */
   raw_bytes: bigint;
-  /** digest over the digests of all chunks, see end */
+  /** digest over the digests of all chunks and pages messages, see end */
   chain: bigint;
 }
 
@@ -220,12 +234,63 @@ export interface SentMessage {
   wire_bytes: bigint;
   /** bytes on the wire for the whole attempt, probes included */
   wire_bytes_total: bigint;
-  /** chunks sent */
+  /** chunks sent, pages messages included */
   chunks: bigint;
   /** memory that the kernel found to be saved (zero pages included); 0 if not known */
   saveable_bytes: bigint;
-  /** digest over the digests of all chunks, see end */
+  /** digest over the digests of all chunks and pages messages, see end */
   chain: bigint;
+}
+
+/** the orchestrator orders the rounds of the pre-copy; only for the engine delta */
+export interface PrecopyMessage {
+  type: 'precopy';
+  /** attempt id */
+  attempt: string;
+  /** generation of the attempt */
+  generation: bigint;
+  /** longest downtime that the prediction may show */
+  downtime_limit_ms: number;
+  /** most rounds, at least 1 */
+  rounds_max: number;
+  /** most bytes a second on the wire before the window; 0: no limit */
+  bytes_per_s: bigint;
+}
+
+/** how a round goes on: when it is complete, and about every second before */
+export interface RoundMessage {
+  type: 'round';
+  /** counts the rounds from 1 */
+  number: number;
+  /** how far it is */
+  state: RoundState;
+  /** since the round began */
+  elapsed_ms: number;
+  /** if the window began after this round; 0 while it runs */
+  predicted_downtime_ms: number;
+  /** page frames looked at that would be saved */
+  frames: bigint;
+  /** page frames that the last round found to be saved; in the first round an estimate */
+  frames_total: bigint;
+  /** of these, not what was last sent */
+  changed: bigint;
+  /** of the changed ones, not all zero: sent whole */
+  pages: bigint;
+  /** bytes on the wire in this round */
+  wire_bytes: bigint;
+}
+
+/** the rounds are over, the target has loaded what they sent, and the prediction meets the limit */
+export interface PrecopiedMessage {
+  type: 'precopied';
+  /** attempt id */
+  attempt: string;
+  /** generation of the attempt */
+  generation: bigint;
+  /** rounds made */
+  rounds: number;
+  /** if the window begins now; the source thaws by itself when it lasts three times as long before commit */
+  predicted_downtime_ms: number;
 }
 
 /** commit is recorded: the source must give up now */
@@ -320,6 +385,10 @@ export interface StreamOpenMessage {
   type: 'stream_open';
   /** largest raw chunk that will be sent */
   chunk_bytes: number;
+  /** format of the source's images with frames left out; 0 for the engine full */
+  image_format: number;
+  /** what the image will leave out */
+  engine: Engine;
 }
 
 /** the target agrees */
@@ -327,6 +396,10 @@ export interface StreamAcceptMessage {
   type: 'stream_accept';
   /** largest raw chunk that the target takes */
   chunk_bytes: number;
+  /** format that the target's kernel completes; 0 for the engine full */
+  image_format: number;
+  /** memory that the target keeps for the frames; 0 for the engine full */
+  owned_bytes: bigint;
 }
 
 /** memory samples sent before the window to measure the link; the target drops the data */
@@ -358,22 +431,52 @@ export interface ChunkMessage {
   data: Uint8Array;
 }
 
-/** the image is complete */
-export interface EndMessage {
-  type: 'end';
-  /** chunks sent */
+/** page frames as they were a moment ago, before the first chunk; the last one sent of a frame counts */
+export interface PagesMessage {
+  type: 'pages';
+  /** numbers of page frames, bit 63 set for one that is all zero */
+  frames: number;
+  /** pages, one for each that is not zero, in the same order */
+  pages: number;
+  /** size after decompression, at most chunk_bytes: 4096 for each page, which come first, then 8 for each frame */
+  raw_bytes: number;
+  /** how the data is stored */
+  codec: Codec;
+  /** the stored bytes, never more than raw_bytes */
+  data: Uint8Array;
+}
+
+/** the source has sent a round; the target says with progress when it has loaded it */
+export interface RoundEndMessage {
+  type: 'round_end';
+  /** counts the rounds from 1 */
+  number: number;
+  /** pages messages since the attempt began */
   chunks: bigint;
-  /** size of the image */
-  raw_bytes: bigint;
-  /** starts at 0; for each chunk chain = XXH64(the 16 bytes chain, payload_digest; seed 0) */
+  /** digest over the digests of all pages messages, see end */
   chain: bigint;
 }
 
-/** target to source: bytes loaded so far, at least every 100 ms while anything moves */
+/** the image is complete */
+export interface EndMessage {
+  type: 'end';
+  /** chunks sent, pages messages included */
+  chunks: bigint;
+  /** size of the image */
+  raw_bytes: bigint;
+  /** starts at 0; for each chunk and each pages message chain = XXH64(the 16 bytes chain, payload_digest; seed 0) */
+  chain: bigint;
+}
+
+/** target to source: what is loaded so far, at least every 100 ms while anything moves, and when all of a round is */
 export interface ProgressMessage {
   type: 'progress';
   /** image bytes loaded */
   raw_bytes: bigint;
+  /** raw bytes loaded of pages messages */
+  ahead_bytes: bigint;
+  /** rounds of which everything is loaded */
+  rounds: number;
 }
 
 export type Message =
@@ -393,6 +496,9 @@ export type Message =
   | FreezeMessage
   | PhaseMessage
   | SentMessage
+  | PrecopyMessage
+  | RoundMessage
+  | PrecopiedMessage
   | CommitMessage
   | GivenUpMessage
   | ThawMessage
@@ -407,6 +513,8 @@ export type Message =
   | ProbeMessage
   | ProbeAckMessage
   | ChunkMessage
+  | PagesMessage
+  | RoundEndMessage
   | EndMessage
   | ProgressMessage;
 
@@ -418,6 +526,8 @@ export const ENUMS = {
   codec: CODEC_VALUES,
   edge: EDGE_VALUES,
   release_action: RELEASE_ACTION_VALUES,
+  engine: ENGINE_VALUES,
+  round_state: ROUND_STATE_VALUES,
 } as const;
 
 export type EnumName = keyof typeof ENUMS;
@@ -695,6 +805,58 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     ],
     tail: null,
   },
+  precopy: {
+    name: 'precopy',
+    number: 33,
+    link: 'control',
+    from: ['orchestrator'],
+    fixed_bytes: 40,
+    max_payload_bytes: 40,
+    fields: [
+      { name: 'attempt', kind: 'hex', offset: 0, bytes: 16 },
+      { name: 'generation', kind: 'u64', offset: 16, bytes: 8 },
+      { name: 'downtime_limit_ms', kind: 'u32', offset: 24, bytes: 4 },
+      { name: 'rounds_max', kind: 'u32', offset: 28, bytes: 4 },
+      { name: 'bytes_per_s', kind: 'u64', offset: 32, bytes: 8 },
+    ],
+    tail: null,
+  },
+  round: {
+    name: 'round',
+    number: 34,
+    link: 'control',
+    from: ['source'],
+    fixed_bytes: 56,
+    max_payload_bytes: 56,
+    fields: [
+      { name: 'number', kind: 'u32', offset: 0, bytes: 4 },
+      { name: 'state', kind: 'enum', offset: 4, bytes: 1, enum: 'round_state' },
+      { name: 'reserved', kind: 'zero', offset: 5, bytes: 3 },
+      { name: 'elapsed_ms', kind: 'u32', offset: 8, bytes: 4 },
+      { name: 'predicted_downtime_ms', kind: 'u32', offset: 12, bytes: 4 },
+      { name: 'frames', kind: 'u64', offset: 16, bytes: 8 },
+      { name: 'frames_total', kind: 'u64', offset: 24, bytes: 8 },
+      { name: 'changed', kind: 'u64', offset: 32, bytes: 8 },
+      { name: 'pages', kind: 'u64', offset: 40, bytes: 8 },
+      { name: 'wire_bytes', kind: 'u64', offset: 48, bytes: 8 },
+    ],
+    tail: null,
+  },
+  precopied: {
+    name: 'precopied',
+    number: 35,
+    link: 'control',
+    from: ['source'],
+    fixed_bytes: 32,
+    max_payload_bytes: 32,
+    fields: [
+      { name: 'attempt', kind: 'hex', offset: 0, bytes: 16 },
+      { name: 'generation', kind: 'u64', offset: 16, bytes: 8 },
+      { name: 'rounds', kind: 'u32', offset: 24, bytes: 4 },
+      { name: 'predicted_downtime_ms', kind: 'u32', offset: 28, bytes: 4 },
+    ],
+    tail: null,
+  },
   commit: {
     name: 'commit',
     number: 24,
@@ -822,11 +984,13 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     number: 40,
     link: 'stream',
     from: ['source'],
-    fixed_bytes: 8,
-    max_payload_bytes: 8,
+    fixed_bytes: 16,
+    max_payload_bytes: 16,
     fields: [
       { name: 'chunk_bytes', kind: 'u32', offset: 0, bytes: 4 },
-      { name: 'reserved', kind: 'zero', offset: 4, bytes: 4 },
+      { name: 'image_format', kind: 'u32', offset: 4, bytes: 4 },
+      { name: 'engine', kind: 'enum', offset: 8, bytes: 1, enum: 'engine' },
+      { name: 'reserved', kind: 'zero', offset: 9, bytes: 7 },
     ],
     tail: null,
   },
@@ -835,11 +999,12 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     number: 41,
     link: 'stream',
     from: ['standby'],
-    fixed_bytes: 8,
-    max_payload_bytes: 8,
+    fixed_bytes: 16,
+    max_payload_bytes: 16,
     fields: [
       { name: 'chunk_bytes', kind: 'u32', offset: 0, bytes: 4 },
-      { name: 'reserved', kind: 'zero', offset: 4, bytes: 4 },
+      { name: 'image_format', kind: 'u32', offset: 4, bytes: 4 },
+      { name: 'owned_bytes', kind: 'u64', offset: 8, bytes: 8 },
     ],
     tail: null,
   },
@@ -882,6 +1047,37 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     ],
     tail: { name: 'data', kind: 'blob', max_bytes: 1048576 },
   },
+  pages: {
+    name: 'pages',
+    number: 47,
+    link: 'stream',
+    from: ['source'],
+    fixed_bytes: 16,
+    max_payload_bytes: 1048592,
+    fields: [
+      { name: 'frames', kind: 'u32', offset: 0, bytes: 4 },
+      { name: 'pages', kind: 'u32', offset: 4, bytes: 4 },
+      { name: 'raw_bytes', kind: 'u32', offset: 8, bytes: 4 },
+      { name: 'codec', kind: 'enum', offset: 12, bytes: 1, enum: 'codec' },
+      { name: 'reserved', kind: 'zero', offset: 13, bytes: 3 },
+    ],
+    tail: { name: 'data', kind: 'blob', max_bytes: 1048576 },
+  },
+  round_end: {
+    name: 'round_end',
+    number: 48,
+    link: 'stream',
+    from: ['source'],
+    fixed_bytes: 24,
+    max_payload_bytes: 24,
+    fields: [
+      { name: 'number', kind: 'u32', offset: 0, bytes: 4 },
+      { name: 'reserved', kind: 'zero', offset: 4, bytes: 4 },
+      { name: 'chunks', kind: 'u64', offset: 8, bytes: 8 },
+      { name: 'chain', kind: 'u64', offset: 16, bytes: 8 },
+    ],
+    tail: null,
+  },
   end: {
     name: 'end',
     number: 45,
@@ -901,10 +1097,13 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     number: 46,
     link: 'stream',
     from: ['standby'],
-    fixed_bytes: 8,
-    max_payload_bytes: 8,
+    fixed_bytes: 24,
+    max_payload_bytes: 24,
     fields: [
       { name: 'raw_bytes', kind: 'u64', offset: 0, bytes: 8 },
+      { name: 'ahead_bytes', kind: 'u64', offset: 8, bytes: 8 },
+      { name: 'rounds', kind: 'u32', offset: 16, bytes: 4 },
+      { name: 'reserved', kind: 'zero', offset: 20, bytes: 4 },
     ],
     tail: null,
   },

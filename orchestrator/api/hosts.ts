@@ -2,6 +2,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Facts } from '../../agent/source/facts.ts';
 import { type Machine, machineNamed } from '../config.ts';
 import type { Service } from '../service.ts';
+import type { Engine } from '../store/record.ts';
 import { inspect } from '../workflow/inspect.ts';
 import { firstRefusal } from '../workflow/preflight.ts';
 import type { Site } from '../workflow/site.ts';
@@ -14,6 +15,8 @@ import {
 } from './schemas.ts';
 
 const AGENT_TIMEOUT_MS = 5000;
+const FULL_FIXED_MS = 1500;
+const FULL_BYTES_PER_S = 100e6;
 
 export function hostsApi({ site, workflow }: Service): FastifyPluginAsyncZod {
   return async (app) => {
@@ -30,15 +33,31 @@ export function hostsApi({ site, workflow }: Service): FastifyPluginAsyncZod {
       '/v1/preflight',
       { schema: { body: PreflightRequestSchema, response: { 200: PreflightAnswerSchema } } },
       async (request) => {
-        const { source, target } = request.body;
+        const { source, target, engine: choice } = request.body;
         const from = machineNamed(site.config, source);
         const to = target === undefined ? undefined : machineNamed(site.config, target);
         workflow.requireDifferent(from, to);
-        const { findings } = await inspect(site, from, to);
-        return { ok: !firstRefusal(findings), source, target: target ?? null, findings };
+        const { findings, engine, inventory } = await inspect(site, from, to, choice);
+        return {
+          ok: !firstRefusal(findings),
+          source,
+          target: target ?? null,
+          findings,
+          engine: engine ?? null,
+          expected_downtime_ms: expectedDowntime_ms(engine, inventory.facts),
+        };
       },
     );
   };
+}
+
+/**
+ * Before anything was measured: a full image is in use's memory over a link of 1 Gbit/s, of which
+ * the lab's machines reach 100 MB/s too. What a delta costs shows only in its rounds.
+ */
+function expectedDowntime_ms(engine: Engine | undefined, { memory }: Facts): number | null {
+  if (engine !== 'full' || !memory.used_bytes) return null;
+  return FULL_FIXED_MS + Math.round((memory.used_bytes * 1000) / FULL_BYTES_PER_S);
 }
 
 async function describe(site: Site, machine: Machine): Promise<Host> {

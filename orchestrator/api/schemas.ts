@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { FindingSchema } from '../../agent/source/api/schemas.ts';
 import {
+  ENGINE_CHOICES,
   ENGINES,
   EventSchema,
   MigrationSchema,
@@ -16,7 +17,7 @@ const NameSchema = z.string().min(1).max(64);
 export const StartSchema = z.strictObject({
   source: NameSchema,
   target: NameSchema,
-  engine: z.enum(ENGINES).default('full'),
+  engine: z.enum(ENGINE_CHOICES).default('auto'),
   options: OptionsSchema.strict().prefault({}),
 });
 
@@ -61,6 +62,7 @@ export const HostListSchema = z.object({ hosts: z.array(HostSchema) });
 export const PreflightRequestSchema = z.strictObject({
   source: NameSchema,
   target: NameSchema.optional(),
+  engine: z.enum(ENGINE_CHOICES).default('auto'),
 });
 
 export const PreflightAnswerSchema = z.object({
@@ -68,6 +70,10 @@ export const PreflightAnswerSchema = z.object({
   source: z.string(),
   target: z.string().nullable(),
   findings: z.array(FindingSchema),
+  /** The engine that a migration would use; null without a target. */
+  engine: z.enum(ENGINES).nullable(),
+  /** A rough guess before anything was measured; null if it cannot be made. */
+  expected_downtime_ms: z.number().nonnegative().nullable(),
 });
 
 export const HealthSchema = z.object({ ok: z.boolean(), running: z.int().nonnegative() });

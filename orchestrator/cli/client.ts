@@ -15,7 +15,7 @@ import {
   type StartRequest,
 } from '../api/schemas.ts';
 import { type Endpoint, openRequest, requestJson } from '../http/request.ts';
-import type { MigrationEvent, Report } from '../store/record.ts';
+import type { EngineChoice, MigrationEvent, Report } from '../store/record.ts';
 import { nameEndpoint } from './endpoint.ts';
 
 const TIMEOUT_MS = 30_000;
@@ -62,8 +62,12 @@ export class Client {
     return (await this.#call('GET', '/v1/hosts', HostListSchema)).hosts;
   }
 
-  preflight(source: string, target: string | undefined): Promise<PreflightAnswer> {
-    const body = target === undefined ? { source } : { source, target };
+  preflight(
+    source: string,
+    target: string | undefined,
+    engine: EngineChoice = 'auto',
+  ): Promise<PreflightAnswer> {
+    const body = target === undefined ? { source, engine } : { source, target, engine };
     return this.#call('POST', '/v1/preflight', PreflightAnswerSchema, body);
   }
 

@@ -87,6 +87,13 @@ export function describeCheck(answer: PreflightAnswer, stream: NodeJS.WriteStrea
   return `${lines.join('\n')}\n${verdict}\n`;
 }
 
+/** What a person is asked to agree to. */
+export function describeExpectation({ engine, expected_downtime_ms }: PreflightAnswer): string {
+  if (engine === 'delta') return 'It stands still for about a second.';
+  if (expected_downtime_ms === null) return 'It stands still for some seconds.';
+  return `It stands still for about ${formatMs(expected_downtime_ms)}.`;
+}
+
 export function describeReport(report: Report): string {
   const { downtime_ms, memory, phases } = report;
   const maybeMs = (ms: number | null): string => (ms === null ? '-' : formatMs(ms));

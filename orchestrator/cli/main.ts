@@ -4,11 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError, Option } from 'commander';
 import { PmsmError, toPmsmError } from '../../agent/wire/errors.ts';
 import { LIST_LIMIT_MAX, type StartRequest } from '../api/schemas.ts';
-import { CODEC_CHOICES, ENGINES } from '../store/record.ts';
+import { CODEC_CHOICES, ENGINE_CHOICES } from '../store/record.ts';
 import { Client } from './client.ts';
 import { Console } from './console.ts';
 import {
   describeCheck,
+  describeExpectation,
   describeHosts,
   describeList,
   describeMigration,
@@ -27,10 +28,13 @@ interface GlobalOptions {
 }
 
 interface MigrateOptions {
-  engine: (typeof ENGINES)[number];
+  engine: (typeof ENGINE_CHOICES)[number];
   codec: (typeof CODEC_CHOICES)[number];
   stallMs?: string;
   keepCache?: boolean;
+  downtimeLimit?: string;
+  maxRounds?: string;
+  bandwidth?: string;
   detach?: boolean;
   yes?: boolean;
 }
@@ -64,10 +68,13 @@ function addMigrate(program: Command, run: Run): void {
     .description('moves SOURCE to TARGET and watches it')
     .argument('<source>', 'name of the machine that runs')
     .argument('<target>', 'name of the standby')
-    .addOption(new Option('--engine <engine>', 'how').choices(ENGINES).default('full'))
+    .addOption(new Option('--engine <engine>', 'how').choices(ENGINE_CHOICES).default('auto'))
     .addOption(new Option('--codec <codec>', 'compression').choices(CODEC_CHOICES).default('auto'))
     .option('--stall-ms <ms>', 'the source thaws when nothing moves for so long')
     .option('--keep-cache', 'moves the clean page cache too')
+    .option('--downtime-limit <ms>', 'engine delta: longest predicted downtime (2000)')
+    .option('--max-rounds <n>', 'engine delta: most rounds (8)')
+    .option('--bandwidth <mb/s>', 'engine delta: megabytes a second before the window')
     .option('--detach', 'prints the id and returns at once')
     .option('--yes', 'does not ask')
     .action((source: string, target: string, options: MigrateOptions) =>
@@ -82,7 +89,7 @@ async function migrate(
   target: string,
   options: MigrateOptions,
 ): Promise<number> {
-  if (!(await agrees(console, source, target, options))) {
+  if (!(await agrees(client, console, source, target, options))) {
     console.talk('Nothing was done.');
     return EXIT.usage;
   }
@@ -97,30 +104,44 @@ async function migrate(
 }
 
 function toRequest(source: string, target: string, options: MigrateOptions): StartRequest {
-  const { engine, codec, keepCache, stallMs } = options;
-  const stall_ms = stallMs === undefined ? undefined : Number(stallMs);
-  if (stall_ms !== undefined && !Number.isInteger(stall_ms)) {
-    throw new PmsmError('bad-request', `--stall-ms ${stallMs} is not a whole number`);
-  }
+  const { engine, codec, keepCache } = options;
+  const bandwidth = wholeNumber('--bandwidth', options.bandwidth);
+  const numbers = {
+    stall_ms: wholeNumber('--stall-ms', options.stallMs),
+    downtime_limit_ms: wholeNumber('--downtime-limit', options.downtimeLimit),
+    rounds_max: wholeNumber('--max-rounds', options.maxRounds),
+    bytes_per_s_max: bandwidth === undefined ? undefined : bandwidth * 1_000_000,
+  };
+  const given = Object.entries(numbers).filter(([, value]) => value !== undefined);
   return {
     source,
     target,
     engine,
-    options: { codec, keep_cache: keepCache ?? false, ...(stall_ms ? { stall_ms } : {}) },
+    options: { codec, keep_cache: keepCache ?? false, ...Object.fromEntries(given) },
   };
+}
+
+function wholeNumber(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(text)) {
+    throw new PmsmError('bad-request', `${flag} ${text} is not a whole number`);
+  }
+  return Number(text);
 }
 
 /** Asks only a person: a script that got here means it. */
 async function agrees(
+  client: Client,
   console: Console,
   source: string,
   target: string,
-  { yes }: MigrateOptions,
+  { yes, engine }: MigrateOptions,
 ): Promise<boolean> {
   if (yes || console.json || !process.stdin.isTTY || !process.stderr.isTTY) return true;
+  const expected = await client.preflight(source, target, engine);
   const ask = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const question = `Move ${source} to ${target}? It stands still for some seconds. [y/N] `;
+    const question = `Move ${source} to ${target}? ${describeExpectation(expected)} [y/N] `;
     return /^y(es)?$/i.test((await ask.question(question)).trim());
   } finally {
     ask.close();

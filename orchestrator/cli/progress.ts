@@ -11,7 +11,7 @@ const CLEAR_LINE = '\r\u001b[K';
  */
 export class Progress {
   readonly #stream: NodeJS.WriteStream;
-  #running: { phase: string; side: string; since_ms: number } | undefined;
+  #running: { phase: string; side: string; since_ms: number; more?: string } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failed = false;
   #sendBegan_ms: number | undefined;
@@ -25,6 +25,7 @@ export class Progress {
     if (kind === 'phase' && data.edge === 'begin') this.#begin(event);
     else if (kind === 'phase') this.#end(event);
     else if (kind === 'measure') this.#say(describeMeasure(data, this.#sendDuration_ms(event)));
+    else if (kind === 'round') this.#round(data);
     else if (kind === 'note') this.#note(data);
   }
 
@@ -50,6 +51,13 @@ export class Progress {
     const took = formatMs(Number(data.duration_ms)).padStart(10);
     const line = `${String(data.phase).padEnd(NAME_WIDTH)} ${took}  ${data.side}`;
     this.#say(`${paint('green', '+', this.#stream)} ${line}`);
+  }
+
+  /** On a terminal the round that runs is part of the line that is rewritten. */
+  #round(data: MigrationEvent['data']): void {
+    const text = describeRound(data);
+    if (data.state === 'complete') this.#say(`  ${text}`);
+    else if (this.#running) this.#running.more = text;
   }
 
   #note(data: MigrationEvent['data']): void {
@@ -78,11 +86,28 @@ export class Progress {
 
   #draw(): void {
     if (!this.#running || this.#failed) return;
-    const { phase, side, since_ms } = this.#running;
+    const { phase, side, since_ms, more } = this.#running;
     const elapsed = formatMs(performance.now() - since_ms).padStart(10);
-    const line = `${phase.padEnd(NAME_WIDTH)} ${elapsed}  ${side}`;
+    const line = `${phase.padEnd(NAME_WIDTH)} ${elapsed}  ${side}${more ? `  ${more}` : ''}`;
     this.#stream.write(`${CLEAR_LINE}${paint('cyan', '~', this.#stream)} ${line}`);
   }
+}
+
+/** One round of the pre-copy: what it has sent, and when it is over, what that promises. */
+function describeRound(data: MigrationEvent['data']): string {
+  const { number, state, elapsed_ms, frames, frames_total, wire_bytes, bytes_per_s } = data;
+  const rate = bytes_per_s === null ? '' : `, ${formatBytes(Number(bytes_per_s))}/s`;
+  const sent = `${formatBytes(Number(wire_bytes))} on the wire${rate}`;
+  if (state !== 'complete') {
+    const share = Math.min(
+      100,
+      Math.floor((Number(frames) * 100) / Math.max(1, Number(frames_total))),
+    );
+    return `round ${number}: ${share} %, ${sent}`;
+  }
+  const predicted = formatMs(Number(data.predicted_downtime_ms));
+  const changed = `${data.changed} of ${frames} pages`;
+  return `round ${number}: ${changed} in ${formatMs(Number(elapsed_ms))}, ${sent}; predicted downtime ${predicted}`;
 }
 
 /** What the helper measured before the window, or what was sent in it. */

@@ -8,7 +8,10 @@ export const EVENTS_PER_MIGRATION_MAX = 1000;
 export const WARNINGS_MAX = 32;
 export const DETAIL_CHARACTERS_MAX = 2048;
 
-export const ENGINES = ['full'] as const;
+/** How a machine moves. */
+export const ENGINES = ['full', 'delta'] as const;
+/** What may be asked for; `auto` is delta where both kernels can, else full. */
+export const ENGINE_CHOICES = ['auto', ...ENGINES] as const;
 export const CODEC_CHOICES = ['auto', 'none', 'lz4', 'zstd'] as const;
 
 /** States of a migration; `workflow/state.ts` has the table of the legal transitions. */
@@ -37,6 +40,11 @@ export const OptionsSchema = z.object({
   codec: z.enum(CODEC_CHOICES).default('auto'),
   stall_ms: z.int().min(100).max(60_000).default(2000),
   keep_cache: z.boolean().default(false),
+  /** Of the engine delta: the longest downtime that may be predicted when the window begins. */
+  downtime_limit_ms: z.int().min(50).max(600_000).default(2000),
+  rounds_max: z.int().min(1).max(64).default(8),
+  /** Before the window; 0 is no limit. */
+  bytes_per_s_max: z.int().min(0).max(1e12).default(0),
 });
 
 export const FaultSchema = z.object({
@@ -89,7 +97,7 @@ export const MigrationSchema = z.object({
   version: z.int().positive(),
   source: z.string().min(1).max(64),
   target: z.string().min(1).max(64),
-  engine: z.enum(ENGINES),
+  engine: z.enum(ENGINE_CHOICES),
   options: OptionsSchema,
   state: z.enum(STATES),
   decision: z.enum(DECISIONS),
@@ -107,7 +115,7 @@ export const EventSchema = z.object({
   at: z.iso.datetime(),
   /** Milliseconds since the migration was created, on the monotonic clock. */
   elapsed_ms: z.number(),
-  kind: z.enum(['state', 'phase', 'note', 'measure', 'end']),
+  kind: z.enum(['state', 'phase', 'note', 'measure', 'round', 'end']),
   data: z.record(z.string().max(64), z.unknown()),
 });
 
@@ -117,6 +125,8 @@ export const LineSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('event'), migration: z.string(), event: EventSchema }),
 ]);
 
+export type Engine = (typeof ENGINES)[number];
+export type EngineChoice = (typeof ENGINE_CHOICES)[number];
 export type Options = z.infer<typeof OptionsSchema>;
 export type Fault = z.infer<typeof FaultSchema>;
 export type State = (typeof STATES)[number];

@@ -13,7 +13,7 @@ import { now_ns, toMs } from '../clock.ts';
 import type { Machine } from '../config.ts';
 import type { Link } from '../control/link.ts';
 import type { Offsets } from '../control/offsets.ts';
-import type { Fault, Migration } from '../store/record.ts';
+import type { Engine, Fault, Migration } from '../store/record.ts';
 
 /** More stamps than phases and steps have ends, twice over; a peer that sends more is at fault. */
 const STAMPS_MAX = 128;
@@ -86,6 +86,8 @@ export class Attempt {
   readonly resumed = new Party('resumed');
   readonly observed = new Map<string, Observed>();
   readonly stamps: Stamp[] = [];
+  /** Decided by the preflight, from what was asked for and what both kernels can do. */
+  engine: Engine | undefined;
   inventory: Inventory | undefined;
   target_facts: Facts | undefined;
   /** The source's wall clock less our monotonic clock, measured before the window. */

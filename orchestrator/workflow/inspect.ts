@@ -2,23 +2,44 @@ import type { Finding, Inventory } from '../../agent/source/api/schemas.ts';
 import type { Facts } from '../../agent/source/facts.ts';
 import { PmsmError } from '../../agent/wire/errors.ts';
 import type { Machine } from '../config.ts';
-import { compareMachines } from './preflight.ts';
+import type { Engine, EngineChoice } from '../store/record.ts';
+import { chooseEngine, compareMachines } from './preflight.ts';
 import type { Site } from './site.ts';
 
 export interface Inspection {
   inventory: Inventory;
   target_facts: Facts | undefined;
   findings: Finding[];
+  /** Undefined without a target. */
+  engine: Engine | undefined;
 }
 
 /** Looks at both machines, or without a target at the source alone, and changes neither. */
-export async function inspect(site: Site, source: Machine, target?: Machine): Promise<Inspection> {
+export async function inspect(
+  site: Site,
+  source: Machine,
+  target: Machine | undefined,
+  choice: EngineChoice,
+): Promise<Inspection> {
   const target_facts = target ? requireStandby(site, target) : undefined;
   const inventory = await site.agents.inventory(source);
   const own = await site.agents.preflight(source);
-  const compared = target_facts ? compareMachines(inventory.facts, target_facts) : [];
+  inventory.facts.kernel.image_format = own.image_format;
+  const engine = target_facts && chooseEngine(choice, inventory.facts, target_facts);
+  const compared =
+    target_facts && engine ? compareMachines(inventory.facts, target_facts, engine) : [];
   const identity = inventory.machine.name === source.name ? [] : [otherName(source, inventory)];
-  return { inventory, target_facts, findings: [...identity, ...compared, ...own] };
+  const findings = [
+    ...identity,
+    ...compared,
+    ...own.findings.filter((one) => matters(one, engine)),
+  ];
+  return { inventory, target_facts, findings, engine };
+}
+
+/** Only an image that holds everything needs as much free memory as there is in use. */
+function matters({ code }: Finding, engine: Engine | undefined): boolean {
+  return engine !== 'delta' || code !== 'memory-too-full';
 }
 
 function requireStandby(site: Site, target: Machine): Facts {

@@ -18,6 +18,7 @@ import type { PhaseName } from '../../agent/wire/phases.gen.ts';
 import type { Attempt } from './attempt.ts';
 import { abortStandby, takeBack, thawSource } from './back.ts';
 import { alive, commit, go, jump, release, thaw } from './handover.ts';
+import { isDelta, precopy } from './precopy.ts';
 import { plan, preflight, prepare, reserve } from './preparation.ts';
 import type { Site } from './site.ts';
 import { freeze, quarantine, send, snapshot, verify } from './window.ts';
@@ -29,6 +30,8 @@ export interface PhaseWork {
   name: PhaseName;
   do: Do;
   undo: Undo | undefined;
+  /** Absent: always. */
+  when?: (attempt: Attempt) => boolean;
 }
 
 export const WORK: readonly PhaseWork[] = [
@@ -36,6 +39,7 @@ export const WORK: readonly PhaseWork[] = [
   { name: 'preflight', do: preflight, undo: undefined },
   { name: 'reserve', do: reserve, undo: abortStandby },
   { name: 'prepare', do: prepare, undo: thawSource },
+  { name: 'precopy', do: precopy, undo: thawSource, when: isDelta },
   { name: 'quarantine', do: quarantine, undo: thawSource },
   { name: 'freeze', do: freeze, undo: thawSource },
   { name: 'snapshot', do: snapshot, undo: thawSource },

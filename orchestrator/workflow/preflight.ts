@@ -6,11 +6,12 @@ import type { Finding } from '../../agent/source/api/schemas.ts';
 import type { Facts } from '../../agent/source/facts.ts';
 import type { ErrorCode } from '../../agent/wire/errors.ts';
 import { ERRORS } from '../../agent/wire/errors.ts';
+import type { Engine, EngineChoice } from '../store/record.ts';
 
 /** Differences that are named one by one before the rest is only counted. */
 const NAMED_MAX = 4;
 
-type Comparison = (source: Facts, target: Facts) => Finding;
+type Comparison = (source: Facts, target: Facts, engine: Engine) => Finding;
 
 const COMPARISONS: readonly Comparison[] = [
   compareKernel,
@@ -20,8 +21,19 @@ const COMPARISONS: readonly Comparison[] = [
   compareDevices,
 ];
 
-export function compareMachines(source: Facts, target: Facts): Finding[] {
-  return COMPARISONS.map((compare) => compare(source, target));
+export function compareMachines(source: Facts, target: Facts, engine: Engine): Finding[] {
+  return COMPARISONS.map((compare) => compare(source, target, engine));
+}
+
+/** Delta where both kernels can, unless something else was asked for. */
+export function chooseEngine(choice: EngineChoice, source: Facts, target: Facts): Engine {
+  if (choice !== 'auto') return choice;
+  const format = formatOf(source);
+  return format > 0 && format === formatOf(target) ? 'delta' : 'full';
+}
+
+function formatOf({ kernel }: Facts): number {
+  return kernel.image_format ?? 0;
 }
 
 export function firstRefusal(findings: readonly Finding[]): Finding | undefined {
@@ -48,13 +60,31 @@ function show(value: unknown): string {
   return value === undefined || value === null ? 'not known' : String(value);
 }
 
-function compareKernel(source: Facts, target: Facts): Finding {
+/**
+ * An image of the engine delta may be completed by another build: what both must agree upon has a
+ * format number, and the rest of the kernel comes with the image.
+ */
+function compareKernel(source: Facts, target: Facts, engine: Engine): Finding {
+  if (engine === 'delta') return compareFormats(source, target);
   const differences = unequal([
     ['release', source.kernel.release, target.kernel.release],
     ['build', source.kernel.version, target.kernel.version],
   ]);
   const why = 'The image continues inside the kernel that the standby has booted.';
   return judge('kernel-mismatch', why, differences, source.kernel.release);
+}
+
+function compareFormats(source: Facts, target: Facts): Finding {
+  const formats = [formatOf(source), formatOf(target)] as const;
+  const found = `source ${formatText(source)}, target ${formatText(target)}`;
+  const why = "The target's kernel completes the image with what it was sent before.";
+  if (formats.includes(0)) return judge('engine-unavailable', why, [found], '');
+  return judge('format-mismatch', why, formats[0] === formats[1] ? [] : [found], found);
+}
+
+function formatText({ kernel }: Facts): string {
+  const format = kernel.image_format ?? 0;
+  return format > 0 ? `${kernel.release} (image format ${format})` : `${kernel.release} (none)`;
 }
 
 function compareMemorySize(source: Facts, target: Facts): Finding {

@@ -18,7 +18,9 @@ export async function plan(site: Site, attempt: Attempt): Promise<void> {
 
 export async function preflight(site: Site, attempt: Attempt): Promise<void> {
   const { source_machine, target_machine } = attempt;
-  const inspection = await inspect(site, source_machine, target_machine);
+  const { engine: choice } = attempt.migration;
+  const inspection = await inspect(site, source_machine, target_machine, choice);
+  attempt.engine = inspection.engine;
   attempt.inventory = inspection.inventory;
   attempt.target_facts = inspection.target_facts;
   const remarkable = inspection.findings.filter(({ severity }) => severity !== 'ok');
@@ -101,7 +103,7 @@ async function startHelper(site: Site, attempt: Attempt): Promise<void> {
       port: site.config.stream_port,
     },
     orchestrator: { address, port: site.registry.control_port },
-    options: { codec, stall_ms, keep_cache },
+    options: { engine: attempt.engine ?? 'full', codec, stall_ms, keep_cache },
   });
   attempt.helper_started = true;
 }

@@ -17,7 +17,7 @@ export function makeReport(
     source: migration.source,
     target: migration.target,
     ok: outcome === 'moved' && error === undefined,
-    engine: migration.engine,
+    engine: attempt.engine ?? migration.engine,
     owner: ownerIn(outcome),
     outcome,
     error: error

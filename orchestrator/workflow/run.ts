@@ -25,6 +25,7 @@ export async function runMigration(site: Site, attempt: Attempt): Promise<Migrat
   const reached: PhaseWork[] = [];
   try {
     for (const work of WORK) {
+      if (work.when && !work.when(attempt)) continue;
       reached.push(work);
       await runPhase(site, attempt, work);
     }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { PmsmError, toPmsmError } from '../../agent/wire/errors.ts';
 import { type Machine, machineNamed } from '../config.ts';
-import type { Migration, Options } from '../store/record.ts';
+import type { EngineChoice, Migration, Options } from '../store/record.ts';
 import { StaleVersion } from '../store/store.ts';
 import { Attempt } from './attempt.ts';
 import { runMigration } from './run.ts';
@@ -14,7 +14,7 @@ const CANCEL_TRIES_MAX = 8;
 export interface MigrationRequest {
   source: string;
   target: string;
-  engine: Migration['engine'];
+  engine: EngineChoice;
   options: Options;
 }
 

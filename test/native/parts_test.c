@@ -29,7 +29,7 @@ static void *ring_producer(void *argument)
 	struct chunk *chunk;
 
 	for (uint64_t i = 0; i < RING_CHUNKS && (chunk = ring_claim(ring)); i++) {
-		chunk->image_offset = i;
+		chunk->place = i;
 		ring_fill(ring, chunk);
 	}
 	ring_close(ring);
@@ -42,8 +42,8 @@ static void *ring_worker(void *argument)
 	struct chunk *chunk;
 
 	while ((chunk = ring_take(ring))) {
-		chunk->digest = chunk->image_offset * 3;
-		if (chunk->image_offset % 7 == 0)
+		chunk->digest = chunk->place * 3;
+		if (chunk->place % 7 == 0)
 			sched_yield();
 		ring_finish(ring, chunk);
 	}
@@ -65,7 +65,7 @@ static void test_ring(void)
 	for (int i = 1; i < 4; i++)
 		pthread_create(&threads[i], NULL, ring_worker, &ring);
 	while ((chunk = ring_next(&ring))) {
-		ordered &= chunk->image_offset == expected && chunk->digest == expected * 3;
+		ordered &= chunk->place == expected && chunk->digest == expected * 3;
 		expected++;
 		ring_release(&ring, chunk);
 	}

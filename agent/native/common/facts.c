@@ -94,18 +94,20 @@ static void put_machine(struct json *json)
 	json_close(json, '}');
 }
 
-/* Whether the kernel has our patches: only an open device can tell, and opening runs notifiers. */
-static bool probe_patched(void)
+/* Whether the kernel has our patches, and which images it makes: only an open device can tell. */
+static void put_patches(struct json *json)
 {
 	struct snapshot_device device = {.ops = &snapshot_kernel, .fd = -1};
 	struct pmsm_snapshot_phases phases;
-	bool patched;
 
-	if (device.ops->open(&device, false))
-		return false;
-	patched = device.ops->phases(&device, &phases) == 0;
+	if (device.ops->open(&device, SNAPSHOT_MODE_LIVE)) {
+		json_bool(json, "patched", false);
+		json_u64(json, "image_format", 0);
+		return;
+	}
+	json_bool(json, "patched", device.ops->phases(&device, &phases) == 0);
+	json_u64(json, "image_format", snapshot_image_format(&device));
 	device.ops->close(&device);
-	return patched;
 }
 
 static void put_kernel(struct json *json, bool probe)
@@ -117,10 +119,12 @@ static void put_kernel(struct json *json, bool probe)
 	json_text(json, "release", uts.release);
 	json_text(json, "version", uts.version);
 	json_text(json, "architecture", uts.machine);
-	if (probe)
-		json_bool(json, "patched", probe_patched());
-	else
+	if (probe) {
+		put_patches(json);
+	} else {
 		json_null(json, "patched");
+		json_null(json, "image_format");
+	}
 	json_close(json, '}');
 }
 

@@ -19,7 +19,7 @@ struct link {
 	int fd;
 	uint32_t tx_sequence;
 	uint32_t rx_sequence;
-	uint64_t tx_bytes; /* on the wire, headers included */
+	_Atomic uint64_t tx_bytes; /* on the wire, headers included */
 	uint64_t rx_bytes;
 	size_t payload_limit;
 	pthread_mutex_t tx_lock;

@@ -18,7 +18,12 @@
  */
 struct chunk {
 	enum { CHUNK_FREE, CHUNK_FILLED, CHUNK_TAKEN, CHUNK_DONE } state;
-	uint64_t image_offset;
+	/*
+	 * What the first eight bytes of the message say: of a chunk its offset in the image, of a
+	 * pages message how many frames and pages it holds.
+	 */
+	uint64_t place;
+	uint16_t message; /* receiver: which of both it is */
 	uint32_t raw_bytes;
 	uint64_t digest; /* of the payload on the wire */
 	/*
@@ -41,6 +46,28 @@ static inline uint8_t *chunk_raw(const struct chunk *chunk)
 static inline uint8_t *chunk_stored(const struct chunk *chunk)
 {
 	return chunk->stored_frame + sizeof(struct pmsm_msg_chunk);
+}
+
+/* Both messages have the same shape, so that both fit the same buffers. */
+_Static_assert(sizeof(struct pmsm_msg_pages) == sizeof(struct pmsm_msg_chunk) &&
+		   offsetof(struct pmsm_msg_pages, raw_bytes) ==
+		       offsetof(struct pmsm_msg_chunk, raw_bytes) &&
+		   offsetof(struct pmsm_msg_pages, codec) == offsetof(struct pmsm_msg_chunk, codec),
+	       "pages and chunk are laid out alike");
+
+static inline uint64_t frames_place(uint32_t frames, uint32_t pages)
+{
+	return frames | (uint64_t)pages << 32;
+}
+
+static inline uint32_t place_frames(uint64_t place)
+{
+	return (uint32_t)place;
+}
+
+static inline uint32_t place_pages(uint64_t place)
+{
+	return (uint32_t)(place >> 32);
 }
 
 #define RING_SLOTS_MAX 128

@@ -9,9 +9,13 @@
 
 #define SNAPSHOT_PATH "/dev/snapshot"
 
-static int kernel_open(struct snapshot_device *device, bool for_writing)
+static int kernel_open(struct snapshot_device *device, enum snapshot_mode mode)
 {
-	device->fd = open(SNAPSHOT_PATH, (for_writing ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+	static const int flags[] = {[SNAPSHOT_MODE_SAVE] = O_RDONLY,
+				    [SNAPSHOT_MODE_LIVE] = O_RDONLY | O_NONBLOCK,
+				    [SNAPSHOT_MODE_LOAD] = O_WRONLY};
+
+	device->fd = open(SNAPSHOT_PATH, flags[mode] | O_CLOEXEC);
 	return device->fd < 0 ? -errno : 0;
 }
 
@@ -73,6 +77,36 @@ static int kernel_phases(struct snapshot_device *device, struct pmsm_snapshot_ph
 	return call(device, PMSM_SNAPSHOT_GET_PHASES, phases);
 }
 
+static int kernel_live_begin(struct snapshot_device *device)
+{
+	return call(device, PMSM_SNAPSHOT_LIVE_BEGIN, NULL);
+}
+
+static int kernel_live_read(struct snapshot_device *device, struct pmsm_snapshot_live *live)
+{
+	live->size = sizeof(*live);
+	return call(device, PMSM_SNAPSHOT_LIVE_READ, live);
+}
+
+static int kernel_delta(struct snapshot_device *device, struct pmsm_snapshot_delta *delta)
+{
+	delta->size = sizeof(*delta);
+	return call(device, PMSM_SNAPSHOT_DELTA, delta);
+}
+
+static int kernel_preload_begin(struct snapshot_device *device,
+				struct pmsm_snapshot_preload_begin *begin)
+{
+	begin->size = sizeof(*begin);
+	return call(device, PMSM_SNAPSHOT_PRELOAD_BEGIN, begin);
+}
+
+static int kernel_preload(struct snapshot_device *device, struct pmsm_snapshot_preload *preload)
+{
+	preload->size = sizeof(*preload);
+	return call(device, PMSM_SNAPSHOT_PRELOAD, preload);
+}
+
 static void kernel_close(struct snapshot_device *device)
 {
 	if (device->fd >= 0)
@@ -90,5 +124,17 @@ const struct snapshot_operations snapshot_kernel = {
     .free_image = kernel_free_image,
     .thaw = kernel_thaw,
     .phases = kernel_phases,
+    .live_begin = kernel_live_begin,
+    .live_read = kernel_live_read,
+    .delta = kernel_delta,
+    .preload_begin = kernel_preload_begin,
+    .preload = kernel_preload,
     .close = kernel_close,
 };
+
+uint32_t snapshot_image_format(struct snapshot_device *device)
+{
+	struct pmsm_snapshot_delta delta = {0};
+
+	return device->ops->delta(device, &delta) ? 0 : delta.format;
+}

@@ -17,8 +17,14 @@
  */
 struct snapshot_device;
 
+enum snapshot_mode {
+	SNAPSHOT_MODE_SAVE,
+	SNAPSHOT_MODE_LIVE, /* like SAVE, but hibernation's notifiers wait for freeze() */
+	SNAPSHOT_MODE_LOAD,
+};
+
 struct snapshot_operations {
-	int (*open)(struct snapshot_device *device, bool for_writing);
+	int (*open)(struct snapshot_device *device, enum snapshot_mode mode);
 	int (*freeze)(struct snapshot_device *device);
 	/* *in_suspend: 1 on the machine that took the snapshot, 0 on the one that woke from it. */
 	int (*create)(struct snapshot_device *device, int *in_suspend);
@@ -32,6 +38,13 @@ struct snapshot_operations {
 	int (*free_image)(struct snapshot_device *device);
 	int (*thaw)(struct snapshot_device *device); /* processes; nothing while an image is held */
 	int (*phases)(struct snapshot_device *device, struct pmsm_snapshot_phases *phases);
+	/* Memory ahead of the image; -ENOTTY from a kernel without our patches. */
+	int (*live_begin)(struct snapshot_device *device);
+	int (*live_read)(struct snapshot_device *device, struct pmsm_snapshot_live *live);
+	int (*delta)(struct snapshot_device *device, struct pmsm_snapshot_delta *delta);
+	int (*preload_begin)(struct snapshot_device *device,
+			     struct pmsm_snapshot_preload_begin *begin);
+	int (*preload)(struct snapshot_device *device, struct pmsm_snapshot_preload *preload);
 	void (*close)(struct snapshot_device *device);
 };
 
@@ -42,5 +55,11 @@ struct snapshot_device {
 };
 
 extern const struct snapshot_operations snapshot_kernel;
+
+/*
+ * Of the images with frames left out that this kernel makes and completes; 0 if it has none. The
+ * device is open for saving.
+ */
+uint32_t snapshot_image_format(struct snapshot_device *device);
 
 #endif

@@ -23,6 +23,73 @@ _Static_assert(sizeof(struct pmsm_snapshot_phases) == 16 + 8 * PMSM_LIMIT_PHASE_
 
 #define PMSM_SNAPSHOT_GET_PHASES _IOWR('3', 21, struct pmsm_snapshot_phases)
 
+/*
+ * Memory ahead of the image: kernel-patches/abi/live-read.rst, delta.rst and preload.rst have the
+ * meaning of every field. An unpatched kernel answers ENOTTY to each.
+ */
+struct pmsm_snapshot_live {
+	__u32 size;
+	__u32 flags;
+	__u64 next_pfn;
+	__u64 frames;
+	__u64 data;
+	__u32 frames_max;
+	__u32 data_max;
+	__u32 frames_nr;
+	__u32 data_nr;
+	__u64 saveable;
+	__u64 changed;
+};
+_Static_assert(sizeof(struct pmsm_snapshot_live) == 64, "size of struct snapshot_live");
+
+#define PMSM_SNAPSHOT_LIVE_CHANGED (1u << 0) /* leaves out what is as it was given */
+#define PMSM_SNAPSHOT_LIVE_END	   UINT64_MAX
+#define PMSM_FRAME_ZERO		   (UINT64_C(1) << 63) /* in a list of frames */
+#define PMSM_SNAPSHOT_LIVE_BEGIN   _IO('3', 22)
+#define PMSM_SNAPSHOT_LIVE_READ	   _IOWR('3', 23, struct pmsm_snapshot_live)
+
+struct pmsm_snapshot_delta {
+	__u32 size;
+	__u32 flags;
+	__u64 copies_max;
+	__u64 saveable;
+	__u64 zero;
+	__u64 same;
+	__u64 copied;
+	__u64 missing;
+	__u64 unseen;
+	__u64 sealed;
+	__u32 format;
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct pmsm_snapshot_delta) == 80, "size of struct snapshot_delta");
+
+#define PMSM_SNAPSHOT_DELTA_ARM (1u << 0)
+#define PMSM_SNAPSHOT_DELTA	_IOWR('3', 24, struct pmsm_snapshot_delta)
+
+struct pmsm_snapshot_preload_begin {
+	__u32 size;
+	__u32 flags;
+	__u64 reserve_pages;
+	__u64 owned_pages;
+	__u32 format;
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct pmsm_snapshot_preload_begin) == 32, "size of the kernel's struct");
+
+struct pmsm_snapshot_preload {
+	__u32 size;
+	__u32 flags;
+	__u64 frames;
+	__u64 data;
+	__u32 frames_nr;
+	__u32 data_nr;
+};
+_Static_assert(sizeof(struct pmsm_snapshot_preload) == 32, "size of struct snapshot_preload");
+
+#define PMSM_SNAPSHOT_PRELOAD_BEGIN _IOWR('3', 25, struct pmsm_snapshot_preload_begin)
+#define PMSM_SNAPSHOT_PRELOAD	    _IOWR('3', 26, struct pmsm_snapshot_preload)
+
 /* First page of an image, kernel/power/power.h: struct swsusp_info. */
 struct image_header {
 	char uts[6][65]; /* struct new_utsname; x86 writes its restore record over it */

@@ -9,7 +9,7 @@
 #include "common/state.h"
 #include "source/filesystems.h"
 #include "source/guard.h"
-#include "source/image.h"
+#include "source/precopy.h"
 #include "source/nudge.h"
 #include "source/options.h"
 
@@ -60,7 +60,12 @@ struct attempt {
 
 	const struct codec *codec;
 	struct pmsm_msg_prepared measured;
-	uint64_t progress_bytes; /* what the target says it has loaded */
+	uint64_t progress_bytes;       /* what the target says it has loaded of the image */
+	uint64_t progress_ahead_bytes; /* and of the rounds before it */
+	uint32_t rounds_loaded;
+	uint32_t predicted_ms; /* downtime, by the pre-copy; 0: nobody has predicted any */
+	uint64_t copies_max;   /* pages that may have changed since */
+	uint64_t window_begin_cycles;
 	uint32_t abort_code;
 	bool snapshot_tried;
 	int fault_phase; /* test hook, see faults.h */
@@ -86,7 +91,10 @@ int answer_ping(struct link *link, const struct frame *frame);
 int take_abort(struct attempt *a, const struct frame *frame);
 
 /* prepare.c */
+bool told_to_end(void); /* SIGTERM and SIGINT count until the window begins */
 int prepare(struct attempt *a);
+/* 0 with the order to begin the pre-copy, or the window. */
+int await_precopy(struct attempt *a, struct precopy_limits *limits);
 int await_freeze(struct attempt *a);
 void settings_restore(struct attempt *a);
 

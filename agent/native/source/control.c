@@ -90,6 +90,7 @@ bool frame_is_ours(const struct attempt *a, const struct frame *frame)
 
 	switch (frame->type) {
 	case PMSM_MSG_FREEZE:
+	case PMSM_MSG_PRECOPY:
 	case PMSM_MSG_ABORT:
 	case PMSM_MSG_COMMIT:
 	case PMSM_MSG_THAW:

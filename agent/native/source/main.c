@@ -73,19 +73,11 @@ static void settle(void)
 	sigprocmask(SIG_SETMASK, &all, NULL);
 }
 
-/* SIGTERM and SIGINT count until the window begins. */
-static bool told_to_end(void)
-{
-	sigset_t pending;
-
-	sigpending(&pending);
-	return sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT);
-}
-
 static int end_before_window(struct attempt *a)
 {
 	struct pmsm_msg_error m = {.code = a->failure.code,
-				   .phase = PMSM_PHASE_PREPARE,
+				   .phase =
+				       a->failure.phase ? a->failure.phase : PMSM_PHASE_PREPARE,
 				   .system_errno = (uint32_t)a->failure.system_errno};
 
 	state_leave(&a->state, STATE_FAILED);
@@ -100,6 +92,7 @@ static int end_before_window(struct attempt *a)
 static int run(int argc, char **argv)
 {
 	struct attempt *a = &attempt;
+	struct precopy_limits limits;
 	int error;
 
 	if (!options_parse(&a->options, argc, argv)) {
@@ -111,6 +104,11 @@ static int run(int argc, char **argv)
 	faults_read(a);
 	settle();
 	error = prepare(a);
+	if (!error && a->options.engine == PMSM_ENGINE_DELTA) {
+		error = await_precopy(a, &limits);
+		if (!error)
+			error = precopy(a, &limits);
+	}
 	if (!error)
 		error = await_freeze(a);
 	if (!error && told_to_end())

@@ -8,6 +8,9 @@
 
 #include "common/cmdline.h"
 
+/* A pages message holds a page and a page's worth of frame numbers. */
+#define CHUNK_KIB_MIN 8
+
 enum option_id {
 	OPT_ATTEMPT = 256,
 	OPT_GENERATION,
@@ -18,6 +21,7 @@ enum option_id {
 	OPT_TARGET_ADDRESS,
 	OPT_TARGET_MAC,
 	OPT_SINGLE_NIC,
+	OPT_ENGINE,
 	OPT_CODEC,
 	OPT_STALL_MS,
 	OPT_CHUNK_KIB,
@@ -36,6 +40,7 @@ static const struct option long_options[] = {
     {"target-address", required_argument, NULL, OPT_TARGET_ADDRESS},
     {"target-mac", required_argument, NULL, OPT_TARGET_MAC},
     {"single-nic", no_argument, NULL, OPT_SINGLE_NIC},
+    {"engine", required_argument, NULL, OPT_ENGINE},
     {"codec", required_argument, NULL, OPT_CODEC},
     {"stall-ms", required_argument, NULL, OPT_STALL_MS},
     {"chunk-kib", required_argument, NULL, OPT_CHUNK_KIB},
@@ -47,17 +52,18 @@ static const struct option long_options[] = {
 
 void options_usage(void)
 {
-	fputs("usage: pmsm-freeze facts [--probe]\n"
-	      "       pmsm-freeze run --attempt HEX32 --generation N --interface IF\n"
-	      "           --address A.B.C.D/LEN --orchestrator IP:PORT --target IP:PORT\n"
-	      "           --target-address A.B.C.D/LEN --target-mac MAC [--single-nic]\n"
-	      "           [--codec auto|none|lz4|zstd] [--stall-ms 2000] [--chunk-kib 256]\n"
-	      "           [--threads N] [--keep-cache] [--kernel-io auto|single]\n"
-	      "       pmsm-freeze recover [--force]\n"
-	      "       pmsm-freeze network\n"
-	      "exit: 0 moved or done, 1 failed before anything changed, 2 usage,\n"
-	      "      4 rolled back: the source runs again, 5 held: a person decides\n",
-	      stderr);
+	fputs(
+	    "usage: pmsm-freeze facts [--probe]\n"
+	    "       pmsm-freeze run --attempt HEX32 --generation N --interface IF\n"
+	    "           --address A.B.C.D/LEN --orchestrator IP:PORT --target IP:PORT\n"
+	    "           --target-address A.B.C.D/LEN --target-mac MAC [--single-nic]\n"
+	    "           [--engine full|delta] [--codec auto|none|lz4|zstd] [--stall-ms 2000]\n"
+	    "           [--chunk-kib 256] [--threads N] [--keep-cache] [--kernel-io auto|single]\n"
+	    "       pmsm-freeze recover [--force]\n"
+	    "       pmsm-freeze network\n"
+	    "exit: 0 moved or done, 1 failed before anything changed, 2 usage,\n"
+	    "      4 rolled back: the source runs again, 5 held: a person decides\n",
+	    stderr);
 }
 
 static bool parse_number(uint64_t *value, const char *text, uint64_t min, uint64_t max)
@@ -102,7 +108,8 @@ static bool parse_size(struct options *o, int id, const char *text)
 		o->stall_ms = (uint32_t)value;
 		return true;
 	case OPT_CHUNK_KIB:
-		if (!parse_number(&value, text, 4, PMSM_LIMIT_CHUNK_BYTES / 1024) || value % 4)
+		if (!parse_number(&value, text, CHUNK_KIB_MIN, PMSM_LIMIT_CHUNK_BYTES / 1024) ||
+		    value % 4)
 			return false;
 		o->chunk_bytes = (uint32_t)value * 1024;
 		return true;
@@ -119,6 +126,10 @@ static bool parse_choice(struct options *o, int id, const char *text)
 	if (id == OPT_KERNEL_IO) {
 		o->kernel_io_single = strcmp(text, "single") == 0;
 		return o->kernel_io_single || strcmp(text, "auto") == 0;
+	}
+	if (id == OPT_ENGINE) {
+		o->engine = strcmp(text, "delta") == 0 ? PMSM_ENGINE_DELTA : PMSM_ENGINE_FULL;
+		return o->engine == PMSM_ENGINE_DELTA || strcmp(text, "full") == 0;
 	}
 	o->codec = codec_by_name(text);
 	return o->codec || strcmp(text, "auto") == 0;
@@ -145,6 +156,7 @@ static bool parse_one(struct options *o, int id, const char *text)
 	case OPT_TARGET_MAC:
 		o->has_target_mac = mac_parse(o->target_mac, text);
 		return o->has_target_mac;
+	case OPT_ENGINE:
 	case OPT_CODEC:
 	case OPT_KERNEL_IO:
 		return parse_choice(o, id, text);
@@ -181,7 +193,8 @@ bool options_parse(struct options *o, int argc, char **argv)
 	const char *absent;
 	int id;
 
-	*o = (struct options){.stall_ms = 2000, .chunk_bytes = 256 * 1024};
+	*o = (struct options){
+	    .engine = PMSM_ENGINE_FULL, .stall_ms = 2000, .chunk_bytes = 256 * 1024};
 	o->threads = cpus < 1 ? 1 : cpus > COMPRESSORS_MAX ? COMPRESSORS_MAX : (unsigned int)cpus;
 	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (id == '?')

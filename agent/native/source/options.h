@@ -18,6 +18,7 @@ struct options {
 	struct ipv4_network target_address; /* ours, on the new body */
 	uint8_t target_mac[MAC_BYTES];
 	bool has_target_mac;
+	enum pmsm_engine engine;
 	const struct codec *codec; /* NULL: by measurement */
 	uint32_t stall_ms;
 	uint32_t chunk_bytes;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -14,11 +15,22 @@
 #include "source/faults.h"
 #include "source/measure.h"
 #include "source/reclaim.h"
+#include "source/watch.h"
 
 #define CONNECT_TIMEOUT_MS 5000
-#define FREEZE_TIMEOUT_MS  "3000"
-#define IDLE_POLL_MS	   1000
-#define RECLAIM_LIMIT_MS   2000
+/* The target takes nearly all of its memory before it accepts. */
+#define ACCEPT_TIMEOUT_MS 30000
+#define FREEZE_TIMEOUT_MS "3000"
+#define IDLE_POLL_MS	  1000
+#define RECLAIM_LIMIT_MS  2000
+
+bool told_to_end(void)
+{
+	sigset_t pending;
+
+	sigpending(&pending);
+	return sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT);
+}
 
 static bool read_setting(const char *path, char *text, size_t capacity)
 {
@@ -119,13 +131,28 @@ static int connect_orchestrator(struct attempt *a)
 	return await_hello(a, &a->control, "orchestrator", deadline);
 }
 
+/* Of the images that leave out what was sent before; 0 if this one leaves out nothing. */
+static uint32_t image_format(struct attempt *a)
+{
+	uint32_t format;
+
+	if (a->options.engine != PMSM_ENGINE_DELTA ||
+	    a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_LIVE))
+		return 0;
+	format = snapshot_image_format(&a->snapshot);
+	a->snapshot.ops->close(&a->snapshot);
+	return format;
+}
+
 static int connect_target(struct attempt *a)
 {
 	uint64_t deadline = clock_deadline_ms(CONNECT_TIMEOUT_MS);
 	struct pmsm_msg_hello hello = {.role = PMSM_ROLE_SOURCE,
 				       .generation = a->options.id.generation,
 				       .cycles_khz = a->cycles_khz};
-	struct pmsm_msg_stream_open open_message = {.chunk_bytes = a->options.chunk_bytes};
+	struct pmsm_msg_stream_open open_message = {.chunk_bytes = a->options.chunk_bytes,
+						    .engine = a->options.engine,
+						    .image_format = image_format(a)};
 	struct pmsm_msg_stream_accept accept;
 	struct frame frame;
 	int fd = migration_connect(a->options.interface, a->options.address.address,
@@ -146,12 +173,15 @@ static int connect_target(struct attempt *a)
 				   "cannot connect to the target: %s", strerror(-error));
 	if (await_hello(a, &a->stream, "target", deadline))
 		return -1;
-	error = link_wait(&a->stream, &frame, deadline);
+	error = link_wait(&a->stream, &frame, clock_deadline_ms(ACCEPT_TIMEOUT_MS));
+	if (!error && frame.type == PMSM_MSG_ERROR)
+		return take_target_error(a, &frame);
 	if (!error && frame.type != PMSM_MSG_STREAM_ACCEPT)
 		error = -EPROTO;
 	if (!error) {
 		memcpy(&accept, frame.payload, sizeof(accept));
-		if (accept.chunk_bytes < a->options.chunk_bytes)
+		if (accept.chunk_bytes < a->options.chunk_bytes ||
+		    accept.image_format != open_message.image_format)
 			error = -EPROTO;
 	}
 	if (error)
@@ -239,28 +269,99 @@ int prepare(struct attempt *a)
 	return 0;
 }
 
-static int take_idle_frame(struct attempt *a, const struct frame *frame, bool *freeze)
+/* An order that the helper waits for: FREEZE or PRECOPY. */
+struct awaited {
+	uint16_t type;
+	bool came;
+	struct precopy_limits *limits; /* that PRECOPY brings */
+};
+
+static int take_order(struct attempt *a, const struct frame *frame, struct awaited *awaited)
+{
+	struct pmsm_msg_precopy m;
+
+	if (frame->type != awaited->type || !frame_is_ours(a, frame))
+		return -EPROTO;
+	if (awaited->limits) {
+		memcpy(&m, frame->payload, sizeof(m));
+		if (m.rounds_max == 0)
+			return -EPROTO;
+		*awaited->limits = (struct precopy_limits){.downtime_limit_ms = m.downtime_limit_ms,
+							   .rounds_max = m.rounds_max,
+							   .bytes_per_s = m.bytes_per_s};
+	}
+	awaited->came = true;
+	return 0;
+}
+
+static int take_idle_frame(struct attempt *a, const struct frame *frame, struct awaited *awaited)
 {
 	switch (frame->type) {
 	case PMSM_MSG_PING:
 		return answer_ping(&a->control, frame);
 	case PMSM_MSG_PONG:
 		return 0;
-	case PMSM_MSG_FREEZE:
-		if (!frame_is_ours(a, frame))
-			return -EPROTO;
-		*freeze = true;
-		return 0;
 	case PMSM_MSG_ABORT:
 		return take_abort(a, frame);
 	default:
-		return -EPROTO;
+		return take_order(a, frame, awaited);
 	}
+}
+
+/* The target has nothing to say but what it has loaded. */
+static int take_idle_stream(struct attempt *a)
+{
+	struct frame frame;
+	int result = link_next(&a->stream, &frame);
+
+	if (result == 0 || (result == 1 && frame.type == PMSM_MSG_PROGRESS))
+		return 0;
+	if (result == 1 && frame.type == PMSM_MSG_ERROR)
+		return take_target_error(a, &frame);
+	return failure_set(&a->failure, PMSM_E_TARGET_LOST, result < 0 ? result : 0,
+			   "the target ended the stream");
+}
+
+static int await_order(struct attempt *a, struct awaited *awaited)
+{
+	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_PREPARE);
+
+	while (!awaited->came) {
+		struct pollfd p[2] = {{.fd = a->control.fd, .events = POLLIN},
+				      {.fd = a->stream.fd, .events = POLLIN}};
+		int left = clock_left_ms(deadline), error = 0;
+		struct frame frame;
+
+		if (left == 0)
+			return failure_set(&a->failure, PMSM_E_TIMEOUT, 0, "no order came");
+		poll(p, 2, left < IDLE_POLL_MS ? left : IDLE_POLL_MS);
+		while (!awaited->came && !error && (error = link_next(&a->control, &frame)) == 1)
+			error = take_idle_frame(a, &frame, awaited);
+		if (a->failure.code)
+			return -1;
+		if (error < 0)
+			return failure_set(&a->failure,
+					   link_error_code(error, PMSM_E_ORCHESTRATOR_LOST), error,
+					   "control link: %s", strerror(-error));
+		if (take_idle_stream(a))
+			return -1;
+	}
+	return 0;
+}
+
+int await_precopy(struct attempt *a, struct precopy_limits *limits)
+{
+	struct awaited awaited = {.type = PMSM_MSG_PRECOPY, .limits = limits};
+
+	return await_order(a, &awaited);
 }
 
 /* Last things that are better done outside of the window, and would be stale if done earlier. */
 static void before_window(struct attempt *a)
 {
+	/* The pre-copy has seen to it: every moment now adds to what has changed. */
+	if (a->options.engine == PMSM_ENGINE_DELTA)
+		return;
 	/* SNAPSHOT_FREEZE syncs again, inside the window: leave it nothing to do. */
 	sync();
 	if (!a->options.keep_cache)
@@ -269,31 +370,10 @@ static void before_window(struct attempt *a)
 
 int await_freeze(struct attempt *a)
 {
-	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_PREPARE);
-	bool freeze = false;
+	struct awaited awaited = {.type = PMSM_MSG_FREEZE};
 
-	while (!freeze) {
-		struct pollfd p[2] = {{.fd = a->control.fd, .events = POLLIN},
-				      {.fd = a->stream.fd, .events = POLLIN}};
-		int left = clock_left_ms(deadline), error = 0;
-		struct frame frame;
-
-		if (left == 0)
-			return failure_set(&a->failure, PMSM_E_TIMEOUT, 0, "no order to freeze");
-		poll(p, 2, left < IDLE_POLL_MS ? left : IDLE_POLL_MS);
-		while (!freeze && !error && (error = link_next(&a->control, &frame)) == 1)
-			error = take_idle_frame(a, &frame, &freeze);
-		if (a->failure.code)
-			return -1;
-		if (error < 0)
-			return failure_set(&a->failure,
-					   link_error_code(error, PMSM_E_ORCHESTRATOR_LOST), error,
-					   "control link: %s", strerror(-error));
-		error = link_next(&a->stream, &frame);
-		if (error != 0)
-			return failure_set(&a->failure, PMSM_E_TARGET_LOST, error < 0 ? error : 0,
-					   "the target ended the stream");
-	}
+	if (await_order(a, &awaited))
+		return -1;
 	before_window(a);
 	return 0;
 }

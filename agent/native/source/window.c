@@ -8,24 +8,26 @@
  * there is no way back: whatever happens there is retried, or waits.
  */
 #include <errno.h>
-#include <poll.h>
 
 #include "common/clock.h"
 #include "common/ethtool.h"
 #include "common/log.h"
 #include "source/attempt.h"
 #include "source/faults.h"
+#include "source/image.h"
+#include "source/watch.h"
 #include "source/watchdog.h"
 
-#define WATCH_POLL_MS	     50
 #define FILESYSTEMS_LIMIT_MS 3000u
 #define REMOVE_ATTEMPTS	     20
 #define REMOVE_PAUSE_MS	     50
+#define OVERRUN_FACTOR	     3
 
 static int do_quarantine(struct attempt *a)
 {
 	int error;
 
+	a->window_begin_cycles = clock_cycles();
 	/* From here on the guard puts things right if we die. */
 	guard_set(&a->guard, GUARD_RECOVER);
 	error = quarantine_install(&a->quarantine, a->mac);
@@ -34,6 +36,25 @@ static int do_quarantine(struct attempt *a)
 				   strerror(-error));
 	state_move(&a->state, STATE_PREPARED, STATE_QUARANTINED);
 	return 0;
+}
+
+/*
+ * A window that lasts much longer than what the pre-copy promised is not what anybody agreed to. By
+ * cycles: the monotonic clock stands still while the snapshot is taken.
+ */
+static int check_budget(struct attempt *a)
+{
+	uint64_t limit_ms = (uint64_t)OVERRUN_FACTOR * a->predicted_ms;
+	uint64_t passed_ms;
+
+	if (a->predicted_ms == 0 || a->cycles_khz == 0)
+		return 0;
+	passed_ms = (clock_cycles() - a->window_begin_cycles) / a->cycles_khz;
+	if (passed_ms <= limit_ms)
+		return 0;
+	return failure_set(&a->failure, PMSM_E_WINDOW_OVERRUN, ETIMEDOUT,
+			   "%llu ms have passed, %u ms were predicted",
+			   (unsigned long long)passed_ms, a->predicted_ms);
 }
 
 static int freeze_filesystems(struct attempt *a)
@@ -69,7 +90,35 @@ static int do_freeze(struct attempt *a)
 	edge_mark(a, PMSM_PHASE_FREEZE_FILESYSTEMS, PMSM_EDGE_END);
 	if (!error)
 		state_move(&a->state, STATE_QUARANTINED, STATE_FROZEN);
-	return error;
+	return error ? error : check_budget(a);
+}
+
+/* The next image leaves out what the target has already. */
+static int arm_delta(struct attempt *a)
+{
+	struct pmsm_snapshot_delta delta = {.flags = PMSM_SNAPSHOT_DELTA_ARM,
+					    .copies_max = a->copies_max};
+	int error = a->snapshot.ops->delta(&a->snapshot, &delta);
+
+	if (error)
+		return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, error,
+				   "the kernel takes no delta image: %s", strerror(-error));
+	return 0;
+}
+
+static int snapshot_failure(struct attempt *a, int error)
+{
+	struct pmsm_snapshot_delta delta = {0};
+
+	if (error == -ENOSPC && a->options.engine == PMSM_ENGINE_DELTA &&
+	    a->snapshot.ops->delta(&a->snapshot, &delta) == 0)
+		return failure_set(
+		    &a->failure, PMSM_E_NOT_CONVERGING, error,
+		    "%llu pages had changed in the end, and %llu were expected at most",
+		    (unsigned long long)(delta.copied + delta.missing),
+		    (unsigned long long)a->copies_max);
+	return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, error,
+			   "the kernel took no snapshot: %s", strerror(-error));
 }
 
 /*
@@ -80,6 +129,8 @@ static int do_snapshot(struct attempt *a)
 {
 	int in_suspend = 1, error;
 
+	if (a->options.engine == PMSM_ENGINE_DELTA && arm_delta(a))
+		return -1;
 	a->flow_open = false;
 	error = quarantine_close(&a->quarantine);
 	if (error)
@@ -95,8 +146,7 @@ static int do_snapshot(struct attempt *a)
 	}
 	guard_set(&a->guard, GUARD_RECOVER);
 	if (error)
-		return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, error,
-				   "the kernel took no snapshot: %s", strerror(-error));
+		return snapshot_failure(a, error);
 	state_move(&a->state, STATE_SNAPSHOT, STATE_SENDING);
 	error = quarantine_open(&a->quarantine, a->mac);
 	if (error)
@@ -104,103 +154,6 @@ static int do_snapshot(struct attempt *a)
 				   "opening for the stream: %s", strerror(-error));
 	a->flow_open = true;
 	return 0;
-}
-
-static int take_stream_frame(struct attempt *a, const struct frame *frame)
-{
-	struct pmsm_msg_progress progress;
-	struct pmsm_msg_error m;
-
-	switch (frame->type) {
-	case PMSM_MSG_PROGRESS:
-		memcpy(&progress, frame->payload, sizeof(progress));
-		a->progress_bytes = progress.raw_bytes;
-		return 0;
-	case PMSM_MSG_ERROR:
-		memcpy(&m, frame->payload, sizeof(m));
-		return failure_set(&a->failure, m.code, (int)m.system_errno, "the target: %.*s",
-				   (int)min_u64(frame->tail_bytes, 200), (const char *)frame->tail);
-	default:
-		return -EPROTO;
-	}
-}
-
-static int take_window_frame(struct attempt *a, const struct frame *frame, bool *commit)
-{
-	switch (frame->type) {
-	case PMSM_MSG_PING:
-		return answer_ping(&a->control, frame);
-	case PMSM_MSG_PONG:
-		return 0;
-	case PMSM_MSG_ABORT:
-		return take_abort(a, frame);
-	case PMSM_MSG_COMMIT:
-		if (!frame_is_ours(a, frame) || state_get(&a->state) != STATE_SENT)
-			return -EPROTO;
-		*commit = true;
-		return 0;
-	default:
-		return -EPROTO;
-	}
-}
-
-/* Takes what both links have to say. Nonzero: the attempt has failed, a->failure says why. */
-static int serve_links(struct attempt *a, bool *commit)
-{
-	struct frame frame;
-	int result;
-
-	while (!*commit && (result = link_next(&a->control, &frame)) != 0) {
-		if (result > 0)
-			result = take_window_frame(a, &frame, commit);
-		if (result)
-			return failure_set(&a->failure,
-					   link_error_code(result, PMSM_E_ORCHESTRATOR_LOST),
-					   result, "control link: %s", strerror(-result));
-	}
-	while (!*commit && (result = link_next(&a->stream, &frame)) != 0) {
-		if (result > 0)
-			result = take_stream_frame(a, &frame);
-		if (result)
-			return failure_set(&a->failure,
-					   link_error_code(result, PMSM_E_STREAM_FAILED), result,
-					   "stream: %s", strerror(-result));
-	}
-	return 0;
-}
-
-static int check_pipeline(struct attempt *a)
-{
-	struct pipeline *p = &a->pipeline;
-
-	if (!p->error)
-		return 0;
-	if (p->error_is_read)
-		return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, p->error,
-				   "reading the image: %s", strerror(-p->error));
-	return failure_set(&a->failure, PMSM_E_STREAM_FAILED, p->error, "sending the image: %s",
-			   strerror(-p->error));
-}
-
-/* Movement is a byte that the socket took, or one that the target says it has loaded. */
-struct movement {
-	uint64_t sent, loaded, since_ns;
-};
-
-static int check_stall(struct attempt *a, struct movement *last)
-{
-	uint64_t sent = a->pipeline.moved, loaded = a->progress_bytes, now = clock_ns();
-
-	if (sent != last->sent || loaded != last->loaded || last->since_ns == 0) {
-		*last = (struct movement){sent, loaded, now};
-		return 0;
-	}
-	if (now - last->since_ns < a->options.stall_ms * NS_PER_MS)
-		return 0;
-	return failure_set(&a->failure, PMSM_E_STALLED, ETIMEDOUT,
-			   "nothing moved for %u ms: %llu bytes taken by the socket, %llu loaded",
-			   a->options.stall_ms, (unsigned long long)sent,
-			   (unsigned long long)loaded);
 }
 
 static int report_sent(struct attempt *a, uint64_t window_begin_bytes)
@@ -242,18 +195,14 @@ static int do_send(struct attempt *a)
 	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_SEND);
 	/* Those after the copy are not in the image. While a thread reads, the device is busy. */
 	control_send_stamps(a);
-	error = pipeline_start(p, a->codec, &a->snapshot, &a->stream);
+	error = pipeline_start(p, &image_cargo, a->codec, &a->snapshot, &a->stream);
 	if (error)
 		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start threads: %s",
 				   strerror(-error));
 	edges_flush(a);
 	while (!p->sent_all) {
-		struct pollfd fds[3] = {{.fd = a->control.fd, .events = POLLIN},
-					{.fd = a->stream.fd, .events = POLLIN},
-					{.fd = p->wake_fd, .events = POLLIN}};
-
-		poll(fds, 3, WATCH_POLL_MS);
-		if (check_pipeline(a) || serve_links(a, &commit) || check_stall(a, &last))
+		if (watch_links(a, &commit) || check_pipeline(a) || check_stall(a, &last) ||
+		    check_budget(a))
 			return -1;
 		if (clock_left_ms(deadline) == 0)
 			return failure_set(&a->failure, PMSM_E_TIMEOUT, ETIMEDOUT, "send");
@@ -273,14 +222,12 @@ int await_commit(struct attempt *a)
 	bool commit = false;
 
 	for (;;) {
-		struct pollfd fds[2] = {{.fd = a->control.fd, .events = POLLIN},
-					{.fd = a->stream.fd, .events = POLLIN}};
-
-		poll(fds, 2, WATCH_POLL_MS);
-		if (serve_links(a, &commit))
+		if (watch_links(a, &commit))
 			return -1;
 		if (commit)
 			return 0;
+		if (check_budget(a))
+			return -1;
 		if (a->progress_bytes < a->pipeline.image_bytes) {
 			if (check_stall(a, &last))
 				return -1;
@@ -308,8 +255,11 @@ static const struct phase_step {
 
 int window_run(struct attempt *a)
 {
-	int error = a->snapshot.ops->open(&a->snapshot, false);
+	int error = 0;
 
+	/* The pre-copy has it open already. */
+	if (a->snapshot.fd < 0)
+		error = a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_SAVE);
 	if (error)
 		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
 				   "/dev/snapshot: %s", strerror(-error));

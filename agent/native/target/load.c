@@ -66,7 +66,9 @@ int loader_prepare(struct loader *l, uint32_t chunk_bytes)
 		slots = LOADER_SLOTS_MAX;
 	error = ring_init(&l->ring, slots, chunk_bytes);
 	l->ring_ready = error == 0;
-	l->loaded_bytes = l->first_cycles = 0;
+	l->loaded_bytes = l->ahead_bytes = l->chunks_loaded = l->first_cycles = 0;
+	l->round_chunks = l->rounds = 0;
+	l->takes_pages = false;
 	l->finished = l->failed = false;
 	l->failure = (struct failure){0};
 	l->chunks = l->raw_bytes = l->chain = 0;
@@ -118,27 +120,62 @@ static int take_probe(struct loader *l, const struct frame *frame, uint64_t dead
 			 clock_deadline_ms(ACK_TIMEOUT_MS));
 }
 
+static bool stored_ok(uint32_t raw_bytes, uint8_t codec, size_t stored_bytes)
+{
+	if (stored_bytes == 0 || stored_bytes > raw_bytes)
+		return false;
+	return codec != PMSM_CODEC_NONE || stored_bytes == raw_bytes;
+}
+
 bool chunk_fields_ok(const struct pmsm_msg_chunk *fixed, size_t stored_bytes, uint64_t offset,
 		     uint32_t chunk_bytes)
 {
 	if (fixed->image_offset != offset || fixed->raw_bytes == 0 ||
 	    fixed->raw_bytes % PAGE_BYTES != 0 || fixed->raw_bytes > chunk_bytes)
 		return false;
-	if (stored_bytes == 0 || stored_bytes > fixed->raw_bytes)
+	return stored_ok(fixed->raw_bytes, fixed->codec, stored_bytes);
+}
+
+bool pages_fields_ok(const struct pmsm_msg_pages *fixed, size_t stored_bytes, uint32_t chunk_bytes)
+{
+	uint64_t raw_bytes =
+	    fixed->pages * (uint64_t)PAGE_BYTES + fixed->frames * (uint64_t)sizeof(uint64_t);
+
+	if (fixed->frames == 0 || fixed->pages > fixed->frames || raw_bytes != fixed->raw_bytes ||
+	    raw_bytes > chunk_bytes)
 		return false;
-	return fixed->codec != PMSM_CODEC_NONE || stored_bytes == fixed->raw_bytes;
+	return stored_ok(fixed->raw_bytes, fixed->codec, stored_bytes);
+}
+
+/* A message that holds data, of either kind: its fixed fields, or -EPROTO. */
+static int check_data(const struct loader *l, const struct frame *frame, const uint8_t *payload,
+		      struct pmsm_msg_chunk *fixed)
+{
+	struct pmsm_msg_pages frames;
+	size_t stored = frame->payload_bytes - sizeof(*fixed);
+	bool ok = pmsm_fields_ok(frame->type, payload);
+
+	memcpy(fixed, payload, sizeof(*fixed));
+	if (frame->type == PMSM_MSG_CHUNK) {
+		ok = ok && chunk_fields_ok(fixed, stored, l->raw_bytes, l->ring.chunk_bytes);
+	} else {
+		memcpy(&frames, payload, sizeof(frames));
+		ok = ok && pages_fields_ok(&frames, stored, l->ring.chunk_bytes);
+	}
+	return ok ? 0 : -EPROTO;
 }
 
 /* 1: the ring was stopped, nothing more is wanted. */
-static int take_chunk(struct loader *l, const struct frame *frame, uint64_t deadline)
+static int take_data(struct loader *l, const struct frame *frame, uint64_t deadline)
 {
 	struct pmsm_msg_chunk fixed;
 	struct chunk *chunk;
 	int error;
 
-	if (frame->payload_bytes > sizeof(fixed) + l->ring.chunk_bytes)
+	if (frame->payload_bytes < sizeof(fixed) ||
+	    frame->payload_bytes > sizeof(fixed) + l->ring.chunk_bytes)
 		return -EPROTO;
-	if (l->first_cycles == 0)
+	if (l->first_cycles == 0 && frame->type == PMSM_MSG_CHUNK)
 		l->first_cycles = clock_cycles();
 	chunk = ring_claim(&l->ring);
 	if (!chunk)
@@ -146,23 +183,58 @@ static int take_chunk(struct loader *l, const struct frame *frame, uint64_t dead
 	error = link_receive_payload(l->stream, frame, chunk->stored_frame, deadline);
 	if (error)
 		return error;
-	memcpy(&fixed, chunk->stored_frame, sizeof(fixed));
 	/* A damaged chunk must be called that, also if it is the offset that is damaged. */
-	if (!pmsm_fields_ok(frame->type, chunk->stored_frame) ||
-	    !chunk_fields_ok(&fixed, frame->tail_bytes, l->raw_bytes, l->ring.chunk_bytes)) {
+	if (check_data(l, frame, chunk->stored_frame, &fixed)) {
 		error = frame_check_payload(frame->type, chunk->stored_frame, frame->payload_bytes,
 					    frame->digest);
 		return error ? error : -EPROTO;
 	}
-	chunk->image_offset = fixed.image_offset;
+	chunk->message = frame->type;
+	chunk->place = fixed.image_offset;
 	chunk->raw_bytes = fixed.raw_bytes;
 	chunk->digest = frame->digest;
 	chunk->payload = chunk->stored_frame;
 	chunk->payload_bytes = frame->payload_bytes;
-	l->raw_bytes += fixed.raw_bytes;
+	if (frame->type == PMSM_MSG_CHUNK)
+		l->raw_bytes += fixed.raw_bytes;
 	l->chunks++;
 	l->chain = digest_chain(l->chain, frame->digest);
 	ring_fill(&l->ring, chunk);
+	return 0;
+}
+
+/*
+ * Whoever is last, the receiver of the round's end or the writer of its last chunk, wakes the main
+ * thread. Each stores its own count before it looks at the other's, so one of them sees both.
+ */
+static void wake_if_loaded(struct loader *l)
+{
+	if (l->rounds > 0 && l->chunks_loaded == l->round_chunks)
+		wake(l);
+}
+
+uint32_t loader_rounds(const struct loader *l)
+{
+	uint32_t rounds = l->rounds;
+
+	return rounds > 0 && l->chunks_loaded < l->round_chunks ? rounds - 1 : rounds;
+}
+
+static int take_round_end(struct loader *l, const struct frame *frame, uint64_t deadline)
+{
+	struct pmsm_msg_round_end end;
+	int error = link_receive_payload(l->stream, frame, (uint8_t *)&end, deadline);
+
+	if (!error)
+		error =
+		    frame_check_payload(frame->type, (uint8_t *)&end, sizeof(end), frame->digest);
+	if (error)
+		return error;
+	if (end.number != l->rounds + 1 || end.chunks != l->chunks || end.chain != l->chain)
+		return -EBADMSG;
+	l->round_chunks = l->chunks;
+	l->rounds = end.number;
+	wake_if_loaded(l);
 	return 0;
 }
 
@@ -183,6 +255,12 @@ static int take_end(struct loader *l, const struct frame *frame, uint64_t deadli
 	return 1;
 }
 
+/* Frames come before the image only. */
+static bool pages_may_come(const struct loader *l, const struct frame *frame, uint16_t type)
+{
+	return frame->type == type && l->takes_pages && l->raw_bytes == 0;
+}
+
 static void *receiver_main(void *argument)
 {
 	struct loader *l = argument;
@@ -195,8 +273,10 @@ static void *receiver_main(void *argument)
 		result = link_receive_header(l->stream, &frame, deadline);
 		if (result)
 			break;
-		if (frame.type == PMSM_MSG_CHUNK)
-			result = take_chunk(l, &frame, deadline);
+		if (frame.type == PMSM_MSG_CHUNK || pages_may_come(l, &frame, PMSM_MSG_PAGES))
+			result = take_data(l, &frame, deadline);
+		else if (pages_may_come(l, &frame, PMSM_MSG_ROUND_END))
+			result = take_round_end(l, &frame, deadline);
 		else if (frame.type == PMSM_MSG_END)
 			result = take_end(l, &frame, deadline);
 		else if (frame.type == PMSM_MSG_PROBE && l->chunks == 0)
@@ -251,10 +331,40 @@ static void *worker_main(void *argument)
 	return NULL;
 }
 
+static int preload_frames(struct loader *l, const struct chunk *chunk)
+{
+	const uint8_t *frames = chunk->data + (size_t)place_pages(chunk->place) * PAGE_BYTES;
+	uint32_t frames_done = 0, pages_done = 0;
+
+	while (frames_done < place_frames(chunk->place)) {
+		struct pmsm_snapshot_preload io = {
+		    .frames = (uintptr_t)(frames + frames_done * sizeof(uint64_t)),
+		    .data = (uintptr_t)(chunk->data + (size_t)pages_done * PAGE_BYTES),
+		    .frames_nr = place_frames(chunk->place) - frames_done,
+		    .data_nr = place_pages(chunk->place) - pages_done};
+		int error = l->snapshot->ops->preload(l->snapshot, &io);
+
+		if (error && error != -EINTR)
+			return error;
+		if (!error && io.frames_nr == 0)
+			return -EIO;
+		frames_done += io.frames_nr;
+		pages_done += io.data_nr;
+	}
+	/* Pages that belong to no frame: the sender cannot count. */
+	if (pages_done != place_pages(chunk->place))
+		return -EPROTO;
+	l->ahead_bytes += chunk->raw_bytes;
+	return 0;
+}
+
 /* Hands a chunk to the kernel; a stock kernel takes one page a call. */
 static int write_chunk(struct loader *l, const struct chunk *chunk)
 {
 	size_t done = 0;
+
+	if (chunk->message == PMSM_MSG_PAGES)
+		return preload_frames(l, chunk);
 
 	while (done < chunk->raw_bytes) {
 		ssize_t n = l->snapshot->ops->write(l->snapshot, chunk->data + done,
@@ -283,13 +393,17 @@ static void *writer_main(void *argument)
 		if (error) {
 			char detail[128];
 
-			snprintf(detail, sizeof(detail), "/dev/snapshot after %llu bytes: %s",
+			snprintf(detail, sizeof(detail),
+				 "/dev/snapshot after %llu bytes ahead and %llu of the image: %s",
+				 (unsigned long long)l->ahead_bytes,
 				 (unsigned long long)l->loaded_bytes, strerror(-error));
 			fail(l, error == -ENOMEM ? PMSM_E_TARGET_MEMORY : PMSM_E_IMAGE_REJECTED,
 			     error, detail);
 			return NULL;
 		}
 		ring_release(&l->ring, chunk);
+		l->chunks_loaded++;
+		wake_if_loaded(l);
 	}
 	l->write_ns = clock_thread_ns();
 	if (!ring_is_stopped(&l->ring)) {
@@ -332,10 +446,15 @@ int loader_start(struct loader *l, struct link *stream, struct snapshot_device *
 	return error;
 }
 
-void loader_stop(struct loader *l)
+void loader_awake(struct loader *l)
 {
 	uint64_t drained;
 
+	(void)!read(l->wake_fd, &drained, sizeof(drained));
+}
+
+void loader_stop(struct loader *l)
+{
 	if (l->ring_ready)
 		ring_stop(&l->ring);
 	if (l->threads_running && !l->finished && l->stream && link_is_open(l->stream))
@@ -346,5 +465,5 @@ void loader_stop(struct loader *l)
 	if (l->ring_ready)
 		ring_destroy(&l->ring);
 	l->ring_ready = false;
-	(void)!read(l->wake_fd, &drained, sizeof(drained));
+	loader_awake(l);
 }

@@ -8,9 +8,9 @@
 #include "common/snapshot.h"
 
 /*
- * The image's way in, the mirror of source/image.h: one thread receives, several check digests and
- * decompress, one writes /dev/snapshot in order. Memory is that of the ring, whatever the size of
- * the image.
+ * Memory's way in, the mirror of source/pipeline.h: one thread receives, several check digests and
+ * decompress, one gives it to /dev/snapshot in order: frames of the pre-copy ahead of the image,
+ * then the image. Memory is that of the ring, whatever the size of the image.
  *
  * What comes over the stream is hostile until checked: sizes before anything is received, offsets
  * before anything is queued, digests before anything is decompressed, and the decompressors are
@@ -39,7 +39,13 @@ struct loader {
 	struct snapshot_device *snapshot;
 	uint32_t silence_ms; /* a stream that says nothing for so long is given up */
 
-	_Atomic uint64_t loaded_bytes; /* taken by the kernel */
+	bool takes_pages; /* the kernel was asked to take them: engine delta */
+
+	_Atomic uint64_t loaded_bytes; /* of the image, taken by the kernel */
+	_Atomic uint64_t ahead_bytes;  /* of pages messages, likewise */
+	_Atomic uint64_t chunks_loaded;
+	_Atomic uint64_t round_chunks; /* chunks until the end of the last round that was sent */
+	_Atomic uint32_t rounds;       /* that were sent */
 	_Atomic uint64_t first_cycles; /* when the first chunk arrived */
 	_Atomic bool finished; /* every byte is in the kernel, all digests and totals agree */
 	_Atomic bool failed;
@@ -67,8 +73,14 @@ int loader_start(struct loader *loader, struct link *stream, struct snapshot_dev
 void loader_stop(struct loader *loader);
 void loader_destroy(struct loader *loader);
 
+/* Rounds of which everything is in the kernel. */
+uint32_t loader_rounds(const struct loader *loader);
+/* Takes the signal off wake_fd. */
+void loader_awake(struct loader *loader);
+
 /* Whether the fixed fields of a chunk may be where they are; for the tests too. */
 bool chunk_fields_ok(const struct pmsm_msg_chunk *fixed, size_t stored_bytes, uint64_t offset,
 		     uint32_t chunk_bytes);
+bool pages_fields_ok(const struct pmsm_msg_pages *fixed, size_t stored_bytes, uint32_t chunk_bytes);
 
 #endif

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "target/standby.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,25 +11,24 @@
 #include "common/facts.h"
 #include "common/log.h"
 
-#define SEND_TIMEOUT_MS	     2000
-#define HANDSHAKE_TIMEOUT_MS 3000
-#define CONNECT_TIMEOUT_MS   2000
-#define RETRY_MIN_MS	     500
-#define RETRY_MAX_MS	     2000
-#define PING_AFTER_MS	     4000
-#define DEAD_AFTER_MS	     10000
-#define LINK_WAIT_MS	     8000
-#define PROGRESS_MS	     100
-#define MEMORY_MIN_BYTES     (64u << 20)
+#define SEND_TIMEOUT_MS	   2000
+#define CONNECT_TIMEOUT_MS 2000
+#define RETRY_MIN_MS	   500
+#define RETRY_MAX_MS	   2000
+#define PING_AFTER_MS	   4000
+#define DEAD_AFTER_MS	   10000
+#define LINK_WAIT_MS	   8000
+#define PROGRESS_MS	   100
+#define MEMORY_MIN_BYTES   (64u << 20)
 
-static uint64_t send_deadline(void)
+uint64_t standby_send_deadline(void)
 {
 	return clock_deadline_ms(SEND_TIMEOUT_MS);
 }
 
 static int say(struct standby *s, uint16_t type, const void *fixed)
 {
-	return link_send(&s->control, type, fixed, NULL, 0, send_deadline());
+	return link_send(&s->control, type, fixed, NULL, 0, standby_send_deadline());
 }
 
 static int say_waiting(struct standby *s, const struct attempt_id *dropped)
@@ -100,7 +96,7 @@ static void drop_and_wait(struct standby *s, const char *why)
 
 /* The attempt failed here: both peers hear why, and the control link ends, as the protocol has it.
  */
-static void give_up(struct standby *s, const struct failure *failure)
+void standby_give_up(struct standby *s, const struct failure *failure)
 {
 	log_text("attempt failed: %s: %s", pmsm_error_name(failure->code), failure->detail);
 	say_error(&s->stream, failure);
@@ -123,7 +119,7 @@ static int take_reserve(struct standby *s, const struct frame *frame)
 	}
 	if (facts_available_bytes() < MEMORY_MIN_BYTES) {
 		failure_set(&failure, PMSM_E_TARGET_MEMORY, ENOMEM, "less than 64 MiB are free");
-		give_up(s, &failure);
+		standby_give_up(s, &failure);
 		return 0;
 	}
 	s->port = m.port ? m.port : s->stream_port;
@@ -136,7 +132,7 @@ static int take_reserve(struct standby *s, const struct frame *frame)
 		failure_set(&failure,
 			    error == EADDRINUSE ? PMSM_E_PORT_TAKEN : PMSM_E_RESERVE_FAILED, error,
 			    "port %u: %s", s->port, strerror(error));
-		give_up(s, &failure);
+		standby_give_up(s, &failure);
 		return 0;
 	}
 	memcpy(s->id.attempt, m.attempt, ATTEMPT_BYTES);
@@ -246,119 +242,27 @@ static int take_order(struct standby *s, const struct frame *frame)
 	}
 }
 
-static int handshake(struct standby *s, uint32_t *chunk_bytes)
-{
-	uint64_t deadline = clock_deadline_ms(HANDSHAKE_TIMEOUT_MS);
-	struct pmsm_msg_stream_open request;
-	struct pmsm_msg_hello hello;
-	struct frame frame;
-	int error = link_wait(&s->stream, &frame, deadline);
-
-	if (error)
-		return error;
-	if (frame.type != PMSM_MSG_HELLO)
-		return -EPROTO;
-	memcpy(&hello, frame.payload, sizeof(hello));
-	if (hello.role != PMSM_ROLE_SOURCE ||
-	    !attempt_same(&s->id, hello.attempt, hello.generation))
-		return -EPROTO;
-	hello.cycles_khz = clock_cycles_khz();
-	error = link_send(&s->stream, PMSM_MSG_HELLO, &hello, NULL, 0, deadline);
-	if (!error)
-		error = link_wait(&s->stream, &frame, deadline);
-	if (error)
-		return error;
-	if (frame.type != PMSM_MSG_STREAM_OPEN)
-		return -EPROTO;
-	memcpy(&request, frame.payload, sizeof(request));
-	if (request.chunk_bytes == 0 || request.chunk_bytes % PAGE_BYTES != 0 ||
-	    request.chunk_bytes > PMSM_LIMIT_CHUNK_BYTES)
-		return -EPROTO;
-	*chunk_bytes = request.chunk_bytes;
-	return 0;
-}
-
-/*
- * Everything that takes time is done now, before the source's window: memory, the device, and
- * freezing this machine's own few processes.
- */
-static int open_image(struct standby *s, uint32_t chunk_bytes, struct failure *failure)
-{
-	struct pmsm_msg_stream_accept accept = {.chunk_bytes = chunk_bytes};
-	int error = loader_prepare(&s->loader, chunk_bytes);
-
-	if (error)
-		return failure_set(failure, PMSM_E_TARGET_MEMORY, error, "chunk ring: %s",
-				   strerror(-error));
-	error = s->snapshot.ops->open(&s->snapshot, true);
-	if (!error)
-		error = s->snapshot.ops->freeze(&s->snapshot);
-	if (!error)
-		error = link_send(&s->stream, PMSM_MSG_STREAM_ACCEPT, &accept, NULL, 0,
-				  send_deadline());
-	/* Threads only now: they inherit that they are not frozen. */
-	if (!error)
-		error = loader_start(&s->loader, &s->stream, &s->snapshot, s->lease_ms);
-	if (error)
-		return failure_set(failure, PMSM_E_RESERVE_FAILED, error, "/dev/snapshot: %s",
-				   strerror(-error));
-	return 0;
-}
-
-static void accept_stream(struct standby *s)
-{
-	struct failure failure = {.phase = PMSM_PHASE_PREPARE};
-	struct sockaddr_in peer = {0};
-	socklen_t peer_bytes = sizeof(peer);
-	uint32_t chunk_bytes = 0;
-	int on = 1, error;
-	int fd = accept4(s->listen_fd, (struct sockaddr *)&peer, &peer_bytes,
-			 SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (peer.sin_addr.s_addr != s->source_address) {
-		log_text("a stranger on the stream port was turned away");
-		close(fd);
-		return;
-	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	link_open(&s->stream, fd, s->stream_buffer, sizeof(s->stream_buffer),
-		  PMSM_LIMIT_CONTROL_PAYLOAD_BYTES);
-	error = handshake(s, &chunk_bytes);
-	if (error) {
-		/* The right address with the wrong words: turned away, the lease goes on. */
-		log_text("stream refused: %s", strerror(-error));
-		link_close(&s->stream);
-		return;
-	}
-	s->stream.payload_limit = sizeof(struct pmsm_msg_chunk) + PMSM_LIMIT_CHUNK_BYTES;
-	close(s->listen_fd);
-	s->listen_fd = -1;
-	if (open_image(s, chunk_bytes, &failure)) {
-		give_up(s, &failure);
-		return;
-	}
-	s->state = STANDBY_LOADING;
-	s->told_ns = s->told_bytes = 0;
-	s->told_receive = false;
-	log_text("stream open, chunks of %u KiB", chunk_bytes / 1024);
-}
-
 static int tell_progress(struct standby *s, bool now)
 {
-	struct pmsm_msg_progress m = {.raw_bytes = s->loader.loaded_bytes};
+	const struct loader *l = &s->loader;
+	struct pmsm_msg_progress m = {.raw_bytes = l->loaded_bytes,
+				      .ahead_bytes = l->ahead_bytes,
+				      .rounds = loader_rounds(l)};
+	uint64_t bytes = m.raw_bytes + m.ahead_bytes;
 
-	if (!s->told_receive && s->loader.first_cycles) {
+	if (!s->told_receive && l->first_cycles) {
 		s->told_receive = true;
-		say_edge(s, PMSM_PHASE_RECEIVE, PMSM_EDGE_BEGIN, s->loader.first_cycles);
+		say_edge(s, PMSM_PHASE_RECEIVE, PMSM_EDGE_BEGIN, l->first_cycles);
 	}
-	if (m.raw_bytes == s->told_bytes ||
+	/* The source waits for the end of a round. */
+	now = now || m.rounds != s->told_rounds;
+	if ((bytes == s->told_bytes && m.rounds == s->told_rounds) ||
 	    (!now && clock_ns() - s->told_ns < PROGRESS_MS * NS_PER_MS))
 		return 0;
-	s->told_bytes = m.raw_bytes;
+	s->told_bytes = bytes;
+	s->told_rounds = m.rounds;
 	s->told_ns = clock_ns();
-	return link_send(&s->stream, PMSM_MSG_PROGRESS, &m, NULL, 0, send_deadline());
+	return link_send(&s->stream, PMSM_MSG_PROGRESS, &m, NULL, 0, standby_send_deadline());
 }
 
 static int serve_loading(struct standby *s)
@@ -366,7 +270,7 @@ static int serve_loading(struct standby *s)
 	struct loader *l = &s->loader;
 
 	if (l->failed) {
-		give_up(s, &l->failure);
+		standby_give_up(s, &l->failure);
 		return 0;
 	}
 	if (!l->finished) {
@@ -417,6 +321,8 @@ static int serve(struct standby *s)
 		if (s->state != STANDBY_LOADING)
 			fds[2].fd = -1;
 		poll(fds, 3, s->state == STANDBY_LOADING ? PROGRESS_MS / 2 : 1000);
+		if (fds[2].fd >= 0 && fds[2].revents)
+			loader_awake(&s->loader);
 		while ((result = link_next(&s->control, &frame)) == 1) {
 			s->heard_ns = clock_ns();
 			result = take_order(s, &frame);
@@ -426,7 +332,7 @@ static int serve(struct standby *s)
 		if (result < 0)
 			return result;
 		if (s->state == STANDBY_RESERVED && fds[1].revents)
-			accept_stream(s);
+			standby_accept(s);
 		else if (s->state == STANDBY_RESERVED && clock_left_ms(s->lease_end_ns) == 0)
 			drop_and_wait(s, "nobody opened the stream within the lease");
 		else if (s->state == STANDBY_LOADING)

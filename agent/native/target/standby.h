@@ -41,12 +41,21 @@ struct standby {
 	uint64_t asked_ns; /* last ping of ours */
 	uint64_t told_ns;  /* last progress */
 	uint64_t told_bytes;
+	uint32_t told_rounds;
 	bool told_receive;
 
 	uint8_t control_buffer[CONTROL_BUFFER_BYTES];
 	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];
 	char facts[PMSM_LIMIT_CONTROL_PAYLOAD_BYTES];
 };
+
+/* The attempt failed here: both peers hear why, and the control link ends, as the protocol has it.
+ */
+void standby_give_up(struct standby *standby, const struct failure *failure);
+uint64_t standby_send_deadline(void);
+
+/* accept.c: takes a connection to the stream port, and begins to load if it is the source's. */
+void standby_accept(struct standby *standby);
 
 /* Does not return. */
 void standby_run(struct standby *standby);

@@ -146,6 +146,64 @@ static inline const char *pmsm_release_action_name(uint64_t value)
 	}
 }
 
+/* what the image leaves out */
+enum pmsm_engine {
+	PMSM_ENGINE_FULL = 1,
+	PMSM_ENGINE_DELTA = 2,
+};
+
+static inline bool pmsm_engine_ok(uint64_t value)
+{
+	switch (value) {
+	case 1:
+	case 2:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static inline const char *pmsm_engine_name(uint64_t value)
+{
+	switch (value) {
+	case 1:
+		return "full";
+	case 2:
+		return "delta";
+	default:
+		return "unknown";
+	}
+}
+
+/* how far a round of the pre-copy is */
+enum pmsm_round_state {
+	PMSM_ROUND_STATE_RUNNING = 1,
+	PMSM_ROUND_STATE_COMPLETE = 2,
+};
+
+static inline bool pmsm_round_state_ok(uint64_t value)
+{
+	switch (value) {
+	case 1:
+	case 2:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static inline const char *pmsm_round_state_name(uint64_t value)
+{
+	switch (value) {
+	case 1:
+		return "running";
+	case 2:
+		return "complete";
+	default:
+		return "unknown";
+	}
+}
+
 enum pmsm_message {
 	PMSM_MSG_HELLO = 1, /* first frame of either side on every connection */
 	PMSM_MSG_ERROR = 2, /* the sender gives the attempt up; the connection ends */
@@ -163,6 +221,9 @@ enum pmsm_message {
 	PMSM_MSG_FREEZE = 21, /* the orchestrator orders the window to begin */
 	PMSM_MSG_PHASE = 22, /* a phase or step began or ended */
 	PMSM_MSG_SENT = 23, /* the source has handed the whole image to the network */
+	PMSM_MSG_PRECOPY = 33, /* the orchestrator orders the rounds of the pre-copy; only for the engine delta */
+	PMSM_MSG_ROUND = 34, /* how a round goes on: when it is complete, and about every second before */
+	PMSM_MSG_PRECOPIED = 35, /* the rounds are over, the target has loaded what they sent, and the prediction meets the limit */
 	PMSM_MSG_COMMIT = 24, /* commit is recorded: the source must give up now */
 	PMSM_MSG_GIVEN_UP = 25, /* from now on the source thaws only on an order */
 	PMSM_MSG_THAW = 26, /* the orchestrator orders a source that gave up to run again: the target is known not to run */
@@ -177,8 +238,10 @@ enum pmsm_message {
 	PMSM_MSG_PROBE = 42, /* memory samples sent before the window to measure the link; the target drops the data */
 	PMSM_MSG_PROBE_ACK = 43, /* the target received the probe; sent at once */
 	PMSM_MSG_CHUNK = 44, /* one piece of the image; pieces are sent in order and without gaps */
+	PMSM_MSG_PAGES = 47, /* page frames as they were a moment ago, before the first chunk; the last one sent of a frame counts */
+	PMSM_MSG_ROUND_END = 48, /* the source has sent a round; the target says with progress when it has loaded it */
 	PMSM_MSG_END = 45, /* the image is complete */
-	PMSM_MSG_PROGRESS = 46, /* target to source: bytes loaded so far, at least every 100 ms while anything moves */
+	PMSM_MSG_PROGRESS = 46, /* target to source: what is loaded so far, at least every 100 ms while anything moves, and when all of a round is */
 };
 
 /* every frame begins so */
@@ -302,9 +365,9 @@ _Static_assert(offsetof(struct pmsm_msg_waiting, generation) == 16, "offset of p
 struct pmsm_msg_ready {
 	uint8_t attempt[16]; /* attempt id */
 	uint64_t generation; /* generation of the attempt */
-	uint64_t chunks; /* chunks received */
+	uint64_t chunks; /* chunks received, pages messages included */
 	uint64_t raw_bytes; /* image bytes loaded */
-	uint64_t chain; /* digest over the digests of all chunks, see end */
+	uint64_t chain; /* digest over the digests of all chunks and pages messages, see end */
 } __attribute__((packed));
 _Static_assert(sizeof(struct pmsm_msg_ready) == 48, "size of pmsm_msg_ready");
 _Static_assert(offsetof(struct pmsm_msg_ready, attempt) == 0, "offset of pmsm_msg_ready.attempt");
@@ -381,9 +444,9 @@ struct pmsm_msg_sent {
 	uint64_t image_bytes; /* bytes read from the kernel */
 	uint64_t wire_bytes; /* bytes on the wire for the stream since the window began */
 	uint64_t wire_bytes_total; /* bytes on the wire for the whole attempt, probes included */
-	uint64_t chunks; /* chunks sent */
+	uint64_t chunks; /* chunks sent, pages messages included */
 	uint64_t saveable_bytes; /* memory that the kernel found to be saved (zero pages included); 0 if not known */
-	uint64_t chain; /* digest over the digests of all chunks, see end */
+	uint64_t chain; /* digest over the digests of all chunks and pages messages, see end */
 } __attribute__((packed));
 _Static_assert(sizeof(struct pmsm_msg_sent) == 48, "size of pmsm_msg_sent");
 _Static_assert(offsetof(struct pmsm_msg_sent, image_bytes) == 0, "offset of pmsm_msg_sent.image_bytes");
@@ -392,6 +455,59 @@ _Static_assert(offsetof(struct pmsm_msg_sent, wire_bytes_total) == 16, "offset o
 _Static_assert(offsetof(struct pmsm_msg_sent, chunks) == 24, "offset of pmsm_msg_sent.chunks");
 _Static_assert(offsetof(struct pmsm_msg_sent, saveable_bytes) == 32, "offset of pmsm_msg_sent.saveable_bytes");
 _Static_assert(offsetof(struct pmsm_msg_sent, chain) == 40, "offset of pmsm_msg_sent.chain");
+
+/* the orchestrator orders the rounds of the pre-copy; only for the engine delta */
+struct pmsm_msg_precopy {
+	uint8_t attempt[16]; /* attempt id */
+	uint64_t generation; /* generation of the attempt */
+	uint32_t downtime_limit_ms; /* longest downtime that the prediction may show */
+	uint32_t rounds_max; /* most rounds, at least 1 */
+	uint64_t bytes_per_s; /* most bytes a second on the wire before the window; 0: no limit */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_precopy) == 40, "size of pmsm_msg_precopy");
+_Static_assert(offsetof(struct pmsm_msg_precopy, attempt) == 0, "offset of pmsm_msg_precopy.attempt");
+_Static_assert(offsetof(struct pmsm_msg_precopy, generation) == 16, "offset of pmsm_msg_precopy.generation");
+_Static_assert(offsetof(struct pmsm_msg_precopy, downtime_limit_ms) == 24, "offset of pmsm_msg_precopy.downtime_limit_ms");
+_Static_assert(offsetof(struct pmsm_msg_precopy, rounds_max) == 28, "offset of pmsm_msg_precopy.rounds_max");
+_Static_assert(offsetof(struct pmsm_msg_precopy, bytes_per_s) == 32, "offset of pmsm_msg_precopy.bytes_per_s");
+
+/* how a round goes on: when it is complete, and about every second before */
+struct pmsm_msg_round {
+	uint32_t number; /* counts the rounds from 1 */
+	uint8_t state; /* how far it is */
+	uint8_t reserved[3]; /* zero */
+	uint32_t elapsed_ms; /* since the round began */
+	uint32_t predicted_downtime_ms; /* if the window began after this round; 0 while it runs */
+	uint64_t frames; /* page frames looked at that would be saved */
+	uint64_t frames_total; /* page frames that the last round found to be saved; in the first round an estimate */
+	uint64_t changed; /* of these, not what was last sent */
+	uint64_t pages; /* of the changed ones, not all zero: sent whole */
+	uint64_t wire_bytes; /* bytes on the wire in this round */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_round) == 56, "size of pmsm_msg_round");
+_Static_assert(offsetof(struct pmsm_msg_round, number) == 0, "offset of pmsm_msg_round.number");
+_Static_assert(offsetof(struct pmsm_msg_round, state) == 4, "offset of pmsm_msg_round.state");
+_Static_assert(offsetof(struct pmsm_msg_round, reserved) == 5, "offset of pmsm_msg_round.reserved");
+_Static_assert(offsetof(struct pmsm_msg_round, elapsed_ms) == 8, "offset of pmsm_msg_round.elapsed_ms");
+_Static_assert(offsetof(struct pmsm_msg_round, predicted_downtime_ms) == 12, "offset of pmsm_msg_round.predicted_downtime_ms");
+_Static_assert(offsetof(struct pmsm_msg_round, frames) == 16, "offset of pmsm_msg_round.frames");
+_Static_assert(offsetof(struct pmsm_msg_round, frames_total) == 24, "offset of pmsm_msg_round.frames_total");
+_Static_assert(offsetof(struct pmsm_msg_round, changed) == 32, "offset of pmsm_msg_round.changed");
+_Static_assert(offsetof(struct pmsm_msg_round, pages) == 40, "offset of pmsm_msg_round.pages");
+_Static_assert(offsetof(struct pmsm_msg_round, wire_bytes) == 48, "offset of pmsm_msg_round.wire_bytes");
+
+/* the rounds are over, the target has loaded what they sent, and the prediction meets the limit */
+struct pmsm_msg_precopied {
+	uint8_t attempt[16]; /* attempt id */
+	uint64_t generation; /* generation of the attempt */
+	uint32_t rounds; /* rounds made */
+	uint32_t predicted_downtime_ms; /* if the window begins now; the source thaws by itself when it lasts three times as long before commit */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_precopied) == 32, "size of pmsm_msg_precopied");
+_Static_assert(offsetof(struct pmsm_msg_precopied, attempt) == 0, "offset of pmsm_msg_precopied.attempt");
+_Static_assert(offsetof(struct pmsm_msg_precopied, generation) == 16, "offset of pmsm_msg_precopied.generation");
+_Static_assert(offsetof(struct pmsm_msg_precopied, rounds) == 24, "offset of pmsm_msg_precopied.rounds");
+_Static_assert(offsetof(struct pmsm_msg_precopied, predicted_downtime_ms) == 28, "offset of pmsm_msg_precopied.predicted_downtime_ms");
 
 /* commit is recorded: the source must give up now */
 struct pmsm_msg_commit {
@@ -487,20 +603,26 @@ _Static_assert(offsetof(struct pmsm_msg_go, realtime_ns) == 24, "offset of pmsm_
 /* second frame of the source on the stream, after hello */
 struct pmsm_msg_stream_open {
 	uint32_t chunk_bytes; /* largest raw chunk that will be sent */
-	uint32_t reserved; /* zero */
+	uint32_t image_format; /* format of the source's images with frames left out; 0 for the engine full */
+	uint8_t engine; /* what the image will leave out */
+	uint8_t reserved[7]; /* zero */
 } __attribute__((packed));
-_Static_assert(sizeof(struct pmsm_msg_stream_open) == 8, "size of pmsm_msg_stream_open");
+_Static_assert(sizeof(struct pmsm_msg_stream_open) == 16, "size of pmsm_msg_stream_open");
 _Static_assert(offsetof(struct pmsm_msg_stream_open, chunk_bytes) == 0, "offset of pmsm_msg_stream_open.chunk_bytes");
-_Static_assert(offsetof(struct pmsm_msg_stream_open, reserved) == 4, "offset of pmsm_msg_stream_open.reserved");
+_Static_assert(offsetof(struct pmsm_msg_stream_open, image_format) == 4, "offset of pmsm_msg_stream_open.image_format");
+_Static_assert(offsetof(struct pmsm_msg_stream_open, engine) == 8, "offset of pmsm_msg_stream_open.engine");
+_Static_assert(offsetof(struct pmsm_msg_stream_open, reserved) == 9, "offset of pmsm_msg_stream_open.reserved");
 
 /* the target agrees */
 struct pmsm_msg_stream_accept {
 	uint32_t chunk_bytes; /* largest raw chunk that the target takes */
-	uint32_t reserved; /* zero */
+	uint32_t image_format; /* format that the target's kernel completes; 0 for the engine full */
+	uint64_t owned_bytes; /* memory that the target keeps for the frames; 0 for the engine full */
 } __attribute__((packed));
-_Static_assert(sizeof(struct pmsm_msg_stream_accept) == 8, "size of pmsm_msg_stream_accept");
+_Static_assert(sizeof(struct pmsm_msg_stream_accept) == 16, "size of pmsm_msg_stream_accept");
 _Static_assert(offsetof(struct pmsm_msg_stream_accept, chunk_bytes) == 0, "offset of pmsm_msg_stream_accept.chunk_bytes");
-_Static_assert(offsetof(struct pmsm_msg_stream_accept, reserved) == 4, "offset of pmsm_msg_stream_accept.reserved");
+_Static_assert(offsetof(struct pmsm_msg_stream_accept, image_format) == 4, "offset of pmsm_msg_stream_accept.image_format");
+_Static_assert(offsetof(struct pmsm_msg_stream_accept, owned_bytes) == 8, "offset of pmsm_msg_stream_accept.owned_bytes");
 
 /* memory samples sent before the window to measure the link; the target drops the data; then data, blob of at most 1048576 bytes */
 struct pmsm_msg_probe {
@@ -529,23 +651,57 @@ _Static_assert(offsetof(struct pmsm_msg_chunk, raw_bytes) == 8, "offset of pmsm_
 _Static_assert(offsetof(struct pmsm_msg_chunk, codec) == 12, "offset of pmsm_msg_chunk.codec");
 _Static_assert(offsetof(struct pmsm_msg_chunk, reserved) == 13, "offset of pmsm_msg_chunk.reserved");
 
+/* page frames as they were a moment ago, before the first chunk; the last one sent of a frame counts; then data, blob of at most 1048576 bytes */
+struct pmsm_msg_pages {
+	uint32_t frames; /* numbers of page frames, bit 63 set for one that is all zero */
+	uint32_t pages; /* pages, one for each that is not zero, in the same order */
+	uint32_t raw_bytes; /* size after decompression, at most chunk_bytes: 4096 for each page, which come first, then 8 for each frame */
+	uint8_t codec; /* how the data is stored */
+	uint8_t reserved[3]; /* zero */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_pages) == 16, "size of pmsm_msg_pages");
+_Static_assert(offsetof(struct pmsm_msg_pages, frames) == 0, "offset of pmsm_msg_pages.frames");
+_Static_assert(offsetof(struct pmsm_msg_pages, pages) == 4, "offset of pmsm_msg_pages.pages");
+_Static_assert(offsetof(struct pmsm_msg_pages, raw_bytes) == 8, "offset of pmsm_msg_pages.raw_bytes");
+_Static_assert(offsetof(struct pmsm_msg_pages, codec) == 12, "offset of pmsm_msg_pages.codec");
+_Static_assert(offsetof(struct pmsm_msg_pages, reserved) == 13, "offset of pmsm_msg_pages.reserved");
+
+/* the source has sent a round; the target says with progress when it has loaded it */
+struct pmsm_msg_round_end {
+	uint32_t number; /* counts the rounds from 1 */
+	uint32_t reserved; /* zero */
+	uint64_t chunks; /* pages messages since the attempt began */
+	uint64_t chain; /* digest over the digests of all pages messages, see end */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_round_end) == 24, "size of pmsm_msg_round_end");
+_Static_assert(offsetof(struct pmsm_msg_round_end, number) == 0, "offset of pmsm_msg_round_end.number");
+_Static_assert(offsetof(struct pmsm_msg_round_end, reserved) == 4, "offset of pmsm_msg_round_end.reserved");
+_Static_assert(offsetof(struct pmsm_msg_round_end, chunks) == 8, "offset of pmsm_msg_round_end.chunks");
+_Static_assert(offsetof(struct pmsm_msg_round_end, chain) == 16, "offset of pmsm_msg_round_end.chain");
+
 /* the image is complete */
 struct pmsm_msg_end {
-	uint64_t chunks; /* chunks sent */
+	uint64_t chunks; /* chunks sent, pages messages included */
 	uint64_t raw_bytes; /* size of the image */
-	uint64_t chain; /* starts at 0; for each chunk chain = XXH64(the 16 bytes chain, payload_digest; seed 0) */
+	uint64_t chain; /* starts at 0; for each chunk and each pages message chain = XXH64(the 16 bytes chain, payload_digest; seed 0) */
 } __attribute__((packed));
 _Static_assert(sizeof(struct pmsm_msg_end) == 24, "size of pmsm_msg_end");
 _Static_assert(offsetof(struct pmsm_msg_end, chunks) == 0, "offset of pmsm_msg_end.chunks");
 _Static_assert(offsetof(struct pmsm_msg_end, raw_bytes) == 8, "offset of pmsm_msg_end.raw_bytes");
 _Static_assert(offsetof(struct pmsm_msg_end, chain) == 16, "offset of pmsm_msg_end.chain");
 
-/* target to source: bytes loaded so far, at least every 100 ms while anything moves */
+/* target to source: what is loaded so far, at least every 100 ms while anything moves, and when all of a round is */
 struct pmsm_msg_progress {
 	uint64_t raw_bytes; /* image bytes loaded */
+	uint64_t ahead_bytes; /* raw bytes loaded of pages messages */
+	uint32_t rounds; /* rounds of which everything is loaded */
+	uint32_t reserved; /* zero */
 } __attribute__((packed));
-_Static_assert(sizeof(struct pmsm_msg_progress) == 8, "size of pmsm_msg_progress");
+_Static_assert(sizeof(struct pmsm_msg_progress) == 24, "size of pmsm_msg_progress");
 _Static_assert(offsetof(struct pmsm_msg_progress, raw_bytes) == 0, "offset of pmsm_msg_progress.raw_bytes");
+_Static_assert(offsetof(struct pmsm_msg_progress, ahead_bytes) == 8, "offset of pmsm_msg_progress.ahead_bytes");
+_Static_assert(offsetof(struct pmsm_msg_progress, rounds) == 16, "offset of pmsm_msg_progress.rounds");
+_Static_assert(offsetof(struct pmsm_msg_progress, reserved) == 20, "offset of pmsm_msg_progress.reserved");
 
 static inline const char *pmsm_message_name(uint16_t type)
 {
@@ -582,6 +738,12 @@ static inline const char *pmsm_message_name(uint16_t type)
 		return "phase";
 	case 23:
 		return "sent";
+	case 33:
+		return "precopy";
+	case 34:
+		return "round";
+	case 35:
+		return "precopied";
 	case 24:
 		return "commit";
 	case 25:
@@ -610,6 +772,10 @@ static inline const char *pmsm_message_name(uint16_t type)
 		return "probe_ack";
 	case 44:
 		return "chunk";
+	case 47:
+		return "pages";
+	case 48:
+		return "round_end";
 	case 45:
 		return "end";
 	case 46:
@@ -638,6 +804,9 @@ static inline bool pmsm_message_known(uint16_t type)
 	case PMSM_MSG_FREEZE:
 	case PMSM_MSG_PHASE:
 	case PMSM_MSG_SENT:
+	case PMSM_MSG_PRECOPY:
+	case PMSM_MSG_ROUND:
+	case PMSM_MSG_PRECOPIED:
 	case PMSM_MSG_COMMIT:
 	case PMSM_MSG_GIVEN_UP:
 	case PMSM_MSG_THAW:
@@ -652,6 +821,8 @@ static inline bool pmsm_message_known(uint16_t type)
 	case PMSM_MSG_PROBE:
 	case PMSM_MSG_PROBE_ACK:
 	case PMSM_MSG_CHUNK:
+	case PMSM_MSG_PAGES:
+	case PMSM_MSG_ROUND_END:
 	case PMSM_MSG_END:
 	case PMSM_MSG_PROGRESS:
 		return true;
@@ -694,6 +865,12 @@ static inline size_t pmsm_fixed_bytes(uint16_t type)
 		return 16;
 	case PMSM_MSG_SENT:
 		return 48;
+	case PMSM_MSG_PRECOPY:
+		return 40;
+	case PMSM_MSG_ROUND:
+		return 56;
+	case PMSM_MSG_PRECOPIED:
+		return 32;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:
@@ -713,19 +890,23 @@ static inline size_t pmsm_fixed_bytes(uint16_t type)
 	case PMSM_MSG_GO:
 		return 32;
 	case PMSM_MSG_STREAM_OPEN:
-		return 8;
+		return 16;
 	case PMSM_MSG_STREAM_ACCEPT:
-		return 8;
+		return 16;
 	case PMSM_MSG_PROBE:
 		return 8;
 	case PMSM_MSG_PROBE_ACK:
 		return 8;
 	case PMSM_MSG_CHUNK:
 		return 16;
+	case PMSM_MSG_PAGES:
+		return 16;
+	case PMSM_MSG_ROUND_END:
+		return 24;
 	case PMSM_MSG_END:
 		return 24;
 	case PMSM_MSG_PROGRESS:
-		return 8;
+		return 24;
 	default:
 		return 0;
 	}
@@ -767,6 +948,12 @@ static inline size_t pmsm_max_payload_bytes(uint16_t type)
 		return 16;
 	case PMSM_MSG_SENT:
 		return 48;
+	case PMSM_MSG_PRECOPY:
+		return 40;
+	case PMSM_MSG_ROUND:
+		return 56;
+	case PMSM_MSG_PRECOPIED:
+		return 32;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:
@@ -786,19 +973,23 @@ static inline size_t pmsm_max_payload_bytes(uint16_t type)
 	case PMSM_MSG_GO:
 		return 32;
 	case PMSM_MSG_STREAM_OPEN:
-		return 8;
+		return 16;
 	case PMSM_MSG_STREAM_ACCEPT:
-		return 8;
+		return 16;
 	case PMSM_MSG_PROBE:
 		return 1048584;
 	case PMSM_MSG_PROBE_ACK:
 		return 8;
 	case PMSM_MSG_CHUNK:
 		return 1048592;
+	case PMSM_MSG_PAGES:
+		return 1048592;
+	case PMSM_MSG_ROUND_END:
+		return 24;
 	case PMSM_MSG_END:
 		return 24;
 	case PMSM_MSG_PROGRESS:
-		return 8;
+		return 24;
 	default:
 		return 0;
 	}
@@ -811,6 +1002,7 @@ static inline bool pmsm_message_has_tail(uint16_t type)
 	case PMSM_MSG_FACTS:
 	case PMSM_MSG_PROBE:
 	case PMSM_MSG_CHUNK:
+	case PMSM_MSG_PAGES:
 		return true;
 	default:
 		return false;
@@ -860,18 +1052,27 @@ static inline bool pmsm_fields_ok(uint16_t type, const void *payload)
 	case PMSM_MSG_PHASE:
 		return pmsm_edge_ok(at[2]) &&
 		       pmsm_all_zero(at + 3, 5);
+	case PMSM_MSG_ROUND:
+		return pmsm_round_state_ok(at[4]) &&
+		       pmsm_all_zero(at + 5, 3);
 	case PMSM_MSG_THAWED:
 		return pmsm_all_zero(at + 28, 4);
 	case PMSM_MSG_RELEASE:
 		return pmsm_release_action_ok(at[24]) &&
 		       pmsm_all_zero(at + 25, 7);
 	case PMSM_MSG_STREAM_OPEN:
-		return pmsm_all_zero(at + 4, 4);
-	case PMSM_MSG_STREAM_ACCEPT:
-		return pmsm_all_zero(at + 4, 4);
+		return pmsm_engine_ok(at[8]) &&
+		       pmsm_all_zero(at + 9, 7);
 	case PMSM_MSG_CHUNK:
 		return pmsm_codec_ok(at[12]) &&
 		       pmsm_all_zero(at + 13, 3);
+	case PMSM_MSG_PAGES:
+		return pmsm_codec_ok(at[12]) &&
+		       pmsm_all_zero(at + 13, 3);
+	case PMSM_MSG_ROUND_END:
+		return pmsm_all_zero(at + 4, 4);
+	case PMSM_MSG_PROGRESS:
+		return pmsm_all_zero(at + 20, 4);
 	default:
 		return pmsm_message_known(type);
 	}
@@ -1091,6 +1292,8 @@ enum pmsm_error_code {
 	PMSM_E_HELPER_MISSING = 30,
 	PMSM_E_QUARANTINE_UNAVAILABLE = 31,
 	PMSM_E_FILESYSTEM_NOT_FREEZABLE = 32,
+	PMSM_E_FORMAT_MISMATCH = 33,
+	PMSM_E_ENGINE_UNAVAILABLE = 34,
 	PMSM_E_RESERVE_FAILED = 40,
 	PMSM_E_STREAM_FAILED = 41,
 	PMSM_E_STALLED = 42,
@@ -1112,6 +1315,8 @@ enum pmsm_error_code {
 	PMSM_E_ORCHESTRATOR_LOST = 58,
 	PMSM_E_NOT_JUMPED = 59,
 	PMSM_E_RESTARTED = 60,
+	PMSM_E_NOT_CONVERGING = 61,
+	PMSM_E_WINDOW_OVERRUN = 62,
 	PMSM_E_TARGET_SILENT = 70,
 	PMSM_E_RECORD_FAILED = 71,
 	PMSM_E_COMMIT_UNANSWERED = 72,
@@ -1174,6 +1379,10 @@ static inline const char *pmsm_error_name(uint32_t code)
 		return "quarantine-unavailable";
 	case 32:
 		return "filesystem-not-freezable";
+	case 33:
+		return "format-mismatch";
+	case 34:
+		return "engine-unavailable";
 	case 40:
 		return "reserve-failed";
 	case 41:
@@ -1216,6 +1425,10 @@ static inline const char *pmsm_error_name(uint32_t code)
 		return "not-jumped";
 	case 60:
 		return "restarted";
+	case 61:
+		return "not-converging";
+	case 62:
+		return "window-overrun";
 	case 70:
 		return "target-silent";
 	case 71:
@@ -1294,6 +1507,10 @@ static inline const char *pmsm_error_title(uint32_t code)
 		return "The source's kernel cannot drop traffic at its devices.";
 	case 32:
 		return "A writable file system on the source cannot be frozen.";
+	case 33:
+		return "The kernels of source and standby make different image formats.";
+	case 34:
+		return "The engine that was asked for does not work between these machines.";
 	case 40:
 		return "The standby could not be reserved.";
 	case 41:
@@ -1336,6 +1553,10 @@ static inline const char *pmsm_error_title(uint32_t code)
 		return "The standby's kernel refused to jump, so the source was thawed.";
 	case 60:
 		return "The orchestrator was restarted before commit; the source thawed itself.";
+	case 61:
+		return "Memory changes too fast for the downtime limit; the source runs on.";
+	case 62:
+		return "The window lasted three times as long as predicted; the source thawed itself.";
 	case 70:
 		return "The target did not report after the jump, and nothing could confirm that it is off.";
 	case 71:

@@ -27,7 +27,7 @@ export function inventoryApi({ surroundings, machine }: Agent): FastifyPluginAsy
     app.post(
       '/v1/preflight',
       { schema: { body: z.strictObject({}).nullish(), response: { 200: PreflightSchema } } },
-      async () => ({ findings: await preflight(surroundings) }),
+      async () => await preflight(surroundings),
     );
   };
 }

@@ -39,7 +39,11 @@ export const InventorySchema = z.object({
   uptime_s: z.number().nonnegative(),
 });
 
-export const PreflightSchema = z.object({ findings: z.array(FindingSchema).max(256) });
+export const PreflightSchema = z.object({
+  findings: z.array(FindingSchema).max(256),
+  /** See the facts: this is the one call that opens /dev/snapshot to ask. */
+  image_format: z.int().nonnegative(),
+});
 
 export const AttemptIdSchema = z.string().regex(/^[0-9a-f]{32}$/, 'must be 32 hex digits');
 const PortSchema = z.int().min(1).max(65_535);
@@ -58,6 +62,7 @@ export const StartAttemptSchema = z.strictObject({
   orchestrator: z.strictObject({ address: z.ipv4(), port: PortSchema }),
   options: z
     .strictObject({
+      engine: z.enum(['full', 'delta']).default('full'),
       codec: z.enum(['auto', 'none', 'lz4', 'zstd']).default('auto'),
       stall_ms: z.int().min(100).max(60_000).default(2000),
       keep_cache: z.boolean().default(false),
@@ -81,6 +86,7 @@ export const AttemptSchema = z.object({
 export type Finding = z.infer<typeof FindingSchema>;
 export type Mount = z.infer<typeof MountSchema>;
 export type MachineIdentity = z.infer<typeof MachineSchema>;
+export type Preflight = z.infer<typeof PreflightSchema>;
 export type Inventory = z.infer<typeof InventorySchema>;
 export type StartAttempt = z.infer<typeof StartAttemptSchema>;
 export type AttemptView = z.infer<typeof AttemptSchema>;

@@ -1,5 +1,5 @@
 import { toPmsmError } from '../../wire/errors.ts';
-import type { Finding } from '../api/schemas.ts';
+import type { Finding, Preflight } from '../api/schemas.ts';
 import type { Facts } from '../facts.ts';
 import { readFacts, type Surroundings } from '../surroundings.ts';
 import { filesystems } from './filesystems.ts';
@@ -22,7 +22,7 @@ const PROBES: readonly Probe[] = [
 ];
 
 /** Asks this machine everything that could keep it from moving. */
-export async function preflight(surroundings: Surroundings): Promise<Finding[]> {
+export async function preflight(surroundings: Surroundings): Promise<Preflight> {
   let facts: Facts | undefined;
   const helper: Finding[] = [];
   const why = 'The frozen phase runs without the agent.';
@@ -33,5 +33,8 @@ export async function preflight(surroundings: Surroundings): Promise<Finding[]> 
     helper.push(refuse('helper-missing', toPmsmError(error).detail, why));
   }
   const findings = await Promise.all(PROBES.map((probe) => probe(surroundings, facts)));
-  return [...helper, ...findings.flat()];
+  return {
+    findings: [...helper, ...findings.flat()],
+    image_format: facts?.kernel.image_format ?? 0,
+  };
 }

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { PmsmError } from '../../../agent/wire/errors.ts';
-import { CODEC_CHOICES, ENGINES } from '../../../orchestrator/store/record.ts';
+import { CODEC_CHOICES, ENGINE_CHOICES } from '../../../orchestrator/store/record.ts';
 import { DATABASES, DISKS, KERNELS, labOptionsSchema, NICS } from '../../options.ts';
 import { MAX_MOVES } from './report/schema.ts';
 
@@ -10,7 +10,7 @@ export const LOADS = ['light', 'oltp'] as const;
 
 export const DemoOptionsSchema = z.strictObject({
   lab: labOptionsSchema,
-  engine: z.enum(ENGINES),
+  engine: z.enum(ENGINE_CHOICES),
   load: z.enum(LOADS),
   moves: z.int().min(1).max(MAX_MOVES),
   codec: z.enum(CODEC_CHOICES),
@@ -54,7 +54,7 @@ function makeCommand(): Command {
     .addOption(choice('--kernel <kind>', 'kernel of both machines', KERNELS, defaults.kernel))
     .option('--packages <names>', 'further Debian packages, with commas', list, defaults.packages)
     .option('--single-nic', 'migrate over the service network', defaults.single_nic)
-    .addOption(choice('--engine <name>', 'how to move', ENGINES, 'full'))
+    .addOption(choice('--engine <name>', 'how to move', ENGINE_CHOICES, 'auto'))
     .addOption(choice('--load <kind>', 'what the clients do', LOADS, 'light'))
     .option('--moves <n>', 'moves, back and forth', wholeNumber, 1)
     .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))

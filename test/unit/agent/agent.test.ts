@@ -101,7 +101,7 @@ t.test('an attempt that moves the machine', async (t) => {
     callsIn(directory).trim(),
     `run --attempt ${ID} --generation 7 --interface eth1 --address 10.0.1.1/24` +
       ' --orchestrator 10.0.1.254:7071 --target 10.0.1.2:7072 --target-address 10.0.1.2/24' +
-      ' --target-mac 52:54:00:00:01:02 --codec lz4 --stall-ms 2000 --threads 2 --keep-cache',
+      ' --target-mac 52:54:00:00:01:02 --engine full --codec lz4 --stall-ms 2000 --threads 2 --keep-cache',
   );
   const ended = await app.inject(`/v1/attempts/${ID}`);
   t.match(ended.json(), {
@@ -180,7 +180,10 @@ t.test('a helper that cannot be run', async (t) => {
   const directory = t.testdir();
   const machine = new Machine(join(directory, 'machine.json'), NODE1);
   const helper = new Helper('/nonexistent/pmsm-freeze', machine, log);
-  helper.start({ ...START, options: { codec: 'auto', stall_ms: 2000, keep_cache: false } });
+  helper.start({
+    ...START,
+    options: { engine: 'full', codec: 'auto', stall_ms: 2000, keep_cache: false },
+  });
   await helper.settled();
   t.match(helper.attempt(ID), { state: 'failed', detail: /ENOENT/ });
 });

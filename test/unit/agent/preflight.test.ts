@@ -6,7 +6,7 @@ import { FACTS, GOOD, type HostFiles, makeHost } from './host.ts';
 t.jobs = 4;
 
 t.test('a good machine', async (t) => {
-  const findings = await preflight(makeHost(t.testdir()));
+  const { findings } = await preflight(makeHost(t.testdir()));
   const bad = findings.filter(({ severity }) => severity !== 'ok');
   t.strictSame(bad, []);
   t.equal(findings.length, 8, 'every probe has answered');
@@ -107,7 +107,7 @@ for (const [name, host, code, found, severity = 'refuse'] of CASES) {
   t.test(name, async (t) => {
     const directory = t.testdir();
     const files = { ...GOOD, ...host.files };
-    const findings = await preflight(makeHost(directory, { ...host, files }));
+    const { findings } = await preflight(makeHost(directory, { ...host, files }));
     const bad = findings.filter((finding) => finding.severity !== 'ok');
     t.match(bad, [{ code, severity, found }]);
     t.equal(bad.length, 1, 'nothing else is wrong');
@@ -121,7 +121,7 @@ t.test('what is no obstacle', async (t) => {
     'proc/66/stat': '66 (kworker) D 2 0 0 0 -1 2097216 1 2',
     ...mount('30 22 0:41 / /sys/fs/fuse/connections rw - fusectl fusectl rw'),
   };
-  const findings = await preflight(makeHost(t.testdir(), { files }));
+  const { findings } = await preflight(makeHost(t.testdir(), { files }));
   t.strictSame(
     findings.filter(({ severity }) => severity !== 'ok'),
     [],
@@ -139,7 +139,7 @@ t.test('nf_tables is found as a module and built in', async (t) => {
     { 'proc/kallsyms': '0 t nf_tables_newtable\n' },
   ];
   for (const files of ways) {
-    const findings = await preflight(makeHost(t.testdir(), { files, facts }));
+    const { findings } = await preflight(makeHost(t.testdir(), { files, facts }));
     t.match(
       findings.find(({ code }) => code === 'quarantine-unavailable'),
       { severity: 'ok' },
@@ -149,6 +149,6 @@ t.test('nf_tables is found as a module and built in', async (t) => {
 
 t.test('a helper that does not run', async (t) => {
   const surroundings = makeHost(t.testdir(), { files: GOOD });
-  const findings = await preflight({ ...surroundings, helper: '/nonexistent/pmsm-freeze' });
+  const { findings } = await preflight({ ...surroundings, helper: '/nonexistent/pmsm-freeze' });
   t.match(findings[0], { code: 'helper-missing', severity: 'refuse' });
 });

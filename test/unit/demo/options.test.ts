@@ -13,7 +13,7 @@ t.test('the defaults are the issue of the project: a host with MySQL, one move',
       packages: [],
       single_nic: false,
     },
-    engine: 'full',
+    engine: 'auto',
     load: 'light',
     moves: 1,
     json: null,
@@ -24,7 +24,7 @@ t.test('the defaults are the issue of the project: a host with MySQL, one move',
 t.test('everything can be said', async (t) => {
   const words =
     '--memory 1024 --cpus 2 --nic virtio --disk nvme --database mariadb --kernel stock ' +
-    '--packages redis,nginx --single-nic --engine full --load oltp --moves 10 --codec lz4 ' +
+    '--packages redis,nginx --single-nic --engine delta --load oltp --moves 10 --codec lz4 ' +
     '--json - --keep';
   t.strictSame(parseOptions(words.split(' ')), {
     lab: {
@@ -37,7 +37,7 @@ t.test('everything can be said', async (t) => {
       packages: ['redis', 'nginx'],
       single_nic: true,
     },
-    engine: 'full',
+    engine: 'delta',
     load: 'oltp',
     moves: 10,
     codec: 'lz4',

@@ -32,7 +32,7 @@ t.test('a migration by REST', async (t) => {
   t.equal(created.statusCode, 202);
   const { id } = created.json();
   t.equal(created.headers.location, `/v1/migrations/${id}`);
-  t.match(created.json(), { engine: 'full', options: { codec: 'auto', stall_ms: 2000 } });
+  t.match(created.json(), { engine: 'auto', options: { codec: 'auto', stall_ms: 2000 } });
   await lab.service.workflow.settled();
 
   const one = await app.inject(`/v1/migrations/${id}`);

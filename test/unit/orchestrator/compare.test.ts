@@ -5,7 +5,7 @@ import { compareMachines, firstRefusal } from '../../../orchestrator/workflow/pr
 import { makeFacts } from './fakes.ts';
 
 t.test('equal machines', async (t) => {
-  const findings = compareMachines(makeFacts(), makeFacts());
+  const findings = compareMachines(makeFacts(), makeFacts(), 'full');
   t.strictSame(
     findings.map(({ severity }) => severity),
     ['ok', 'ok', 'ok', 'ok', 'ok'],
@@ -80,7 +80,7 @@ const CASES: Array<[name: string, target: Facts, code: string, named: RegExp]> =
 
 for (const [name, target, code, named] of CASES) {
   t.test(name, async (t) => {
-    const findings = compareMachines(makeFacts(), target);
+    const findings = compareMachines(makeFacts(), target, 'full');
     const refusal = firstRefusal(findings);
     t.equal(refusal?.code, code);
     t.match(refusal?.found, named);
@@ -91,21 +91,23 @@ for (const [name, target, code, named] of CASES) {
 
 t.test('fewer CPUs are refused, more and further features are not', async (t) => {
   const two = makeFacts({ cpu: { ...base.cpu, count: 2 } });
-  t.equal(firstRefusal(compareMachines(two, makeFacts()))?.code, 'cpu-mismatch');
-  t.equal(firstRefusal(compareMachines(makeFacts(), two)), undefined);
+  t.equal(firstRefusal(compareMachines(two, makeFacts(), 'full'))?.code, 'cpu-mismatch');
+  t.equal(firstRefusal(compareMachines(makeFacts(), two, 'full')), undefined);
   const more = makeFacts({ cpu: { ...base.cpu, flags: ['sse', 'avx', 'amx'] } });
-  t.equal(firstRefusal(compareMachines(makeFacts(), more)), undefined);
+  t.equal(firstRefusal(compareMachines(makeFacts(), more, 'full')), undefined);
 });
 
 t.test('a map that the kernel does not show is a warning', async (t) => {
   const blind = makeFacts({ memory: { ...base.memory, map_digest: null } });
-  const finding = compareMachines(blind, blind).find(({ code }) => code === 'memory-map-mismatch');
+  const finding = compareMachines(blind, blind, 'full').find(
+    ({ code }) => code === 'memory-map-mismatch',
+  );
   t.equal(finding?.severity, 'warn');
 });
 
 t.test('many differences are counted, not all named', async (t) => {
   const pci = Array.from({ length: 50 }, (_, i) => ({ ...base.pci[0], slot: `0000:01:${i}` }));
-  const refusal = firstRefusal(compareMachines(makeFacts(), makeFacts({ pci } as never)));
+  const refusal = firstRefusal(compareMachines(makeFacts(), makeFacts({ pci } as never), 'full'));
   t.match(refusal?.found, /and 47 more/);
   t.ok((refusal?.found.length ?? 0) < 2048);
 });

@@ -5,7 +5,12 @@
  */
 import { connect, type Socket } from 'node:net';
 import pino from 'pino';
-import type { Finding, Inventory, StartAttempt } from '../../../agent/source/api/schemas.ts';
+import type {
+  Finding,
+  Inventory,
+  Preflight,
+  StartAttempt,
+} from '../../../agent/source/api/schemas.ts';
 import type { Facts } from '../../../agent/source/facts.ts';
 import { FrameDecoder, FrameEncoder } from '../../../agent/wire/codec.ts';
 import { type ErrorCode, PmsmError } from '../../../agent/wire/errors.ts';
@@ -16,6 +21,7 @@ import { AgentClient } from '../../../orchestrator/agent-client.ts';
 import { type Config, parseConfig } from '../../../orchestrator/config.ts';
 import type { Overrides, RunningOrchestrator } from '../../../orchestrator/service.ts';
 import { startOrchestrator } from '../../../orchestrator/service.ts';
+import { OptionsSchema } from '../../../orchestrator/store/record.ts';
 
 export const SOURCE_ADDRESS = '127.0.0.11';
 export const TARGET_ADDRESS = '127.0.0.12';
@@ -321,8 +327,9 @@ class FakeAgents extends AgentClient {
     };
   }
 
-  override async preflight(): Promise<Finding[]> {
-    return this.#world.behaviour.findings ?? [];
+  override async preflight(): Promise<Preflight> {
+    const { findings = [], source_facts = makeFacts() } = this.#world.behaviour;
+    return { findings, image_format: source_facts.kernel.image_format ?? 0 };
   }
 
   override async start(_machine: unknown, body: StartAttempt) {
@@ -427,6 +434,6 @@ export async function eventually(condition: () => boolean, limit_ms = 5000): Pro
 export const REQUEST = {
   source: 'node1',
   target: 'node2',
-  engine: 'full' as const,
-  options: { codec: 'auto' as const, stall_ms: 200, keep_cache: false },
+  engine: 'auto' as const,
+  options: OptionsSchema.parse({ stall_ms: 200 }),
 };

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { OptionsSchema } from '../../../orchestrator/store/record.ts';
 import type { NewMigration } from '../../../orchestrator/store/store.ts';
 
 export function newRecord(changes: Partial<NewMigration> = {}): NewMigration {
@@ -8,7 +9,7 @@ export function newRecord(changes: Partial<NewMigration> = {}): NewMigration {
     source: 'node1',
     target: 'node2',
     engine: 'full',
-    options: { codec: 'auto', stall_ms: 2000, keep_cache: false },
+    options: OptionsSchema.parse({}),
     state: 'planned',
     decision: 'none',
     owner: 'source',

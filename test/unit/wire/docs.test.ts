@@ -12,7 +12,8 @@ t.test('the frame shown as an example is one', async (t) => {
   const hex = lines
     .map((line) => /^ {4}((?:[0-9a-f]{2} {1,2})+)/.exec(line)?.[1]?.replaceAll(' ', '') ?? '')
     .join('');
-  t.equal(hex, encodeFrame({ type: 'stream_open', chunk_bytes: 1 << 20 }, 1).toString('hex'));
+  const shown = { chunk_bytes: 1 << 20, image_format: 1, engine: 'delta' } as const;
+  t.equal(hex, encodeFrame({ type: 'stream_open', ...shown }, 1).toString('hex'));
 });
 
 t.test('links inside the page lead somewhere', async (t) => {

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "source/precopy.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/facts.h"
+#include "common/log.h"
+#include "source/attempt.h"
+#include "source/faults.h"
+#include "source/reclaim.h"
+#include "source/watch.h"
+
+#define TELL_MS		 1000
+#define NICE_VALUE	 10
+#define RECLAIM_LIMIT_MS 2000
+
+/*
+ * What the window costs whatever the amount of memory: freezing, devices off and on twice, the
+ * jump, the hand-off. Measured with virtio devices under software emulation
+ * (docs/results/delta.md); a NIC that has to negotiate its link takes longer, and the source waits
+ * for it.
+ */
+#define FIXED_MS 400
+/*
+ * The window looks at every frame about as often as a round does: the comparison, the scan, and the
+ * list of frames, which the target reads too.
+ */
+#define LOOKS_IN_WINDOW 2
+/* A page of the image costs more than one of a round: copied, read, and loaded, all in turn. */
+#define PAGE_COST_FACTOR 2
+
+#define COPIES_SLACK 8192
+
+uint32_t predict_downtime_ms(const struct round_result *round, const struct round_result *before,
+			     uint64_t link_bytes_per_s)
+{
+	double pages = (double)round->pages;
+	double bytes_per_page = PAGE_BYTES, ms;
+
+	if (round->pages > 0)
+		bytes_per_page = (double)round->wire_bytes / (double)round->pages;
+	/*
+	 * These pages changed while the round before went on. If this one took longer, more will
+	 * have changed when it is over.
+	 */
+	if (before && before->duration_ns && round->duration_ns > before->duration_ns)
+		pages *= (double)round->duration_ns / (double)before->duration_ns;
+	ms = FIXED_MS + LOOKS_IN_WINDOW * (double)round->read_cpu_ns / (double)NS_PER_MS;
+	if (link_bytes_per_s)
+		ms += PAGE_COST_FACTOR * pages * bytes_per_page * 1000 / (double)link_bytes_per_s;
+	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+enum round_verdict judge_round(const struct round_result *round, const struct round_result *before,
+			       uint32_t predicted_ms, const struct precopy_limits *limits)
+{
+	const bool good = predicted_ms <= limits->downtime_limit_ms;
+	bool worthwhile = true;
+
+	if (before)
+		worthwhile =
+		    good ? round->pages < before->pages / 4 * 3 : round->pages < before->pages;
+	if (worthwhile && round->number < limits->rounds_max)
+		return ROUND_AGAIN;
+	return good ? ROUND_ENOUGH : ROUND_HOPELESS;
+}
+
+uint64_t copies_max(uint64_t changed, uint64_t available_bytes)
+{
+	uint64_t wanted = 4 * changed + COPIES_SLACK, half = available_bytes / PAGE_BYTES / 2;
+
+	return max_u64(1, min_u64(wanted, half));
+}
+
+/* Pages come first in the message, so that they lie as they are to be loaded. */
+static int fill(struct pipeline *p, struct chunk *chunk)
+{
+	uint8_t *raw = chunk_raw(chunk);
+	struct round *round = &p->round;
+	struct pmsm_snapshot_live io;
+
+	do {
+		int error;
+
+		if (round->next_pfn == PMSM_SNAPSHOT_LIVE_END)
+			return 0;
+		io = (struct pmsm_snapshot_live){
+		    .flags = round->number > 1 ? PMSM_SNAPSHOT_LIVE_CHANGED : 0,
+		    .next_pfn = round->next_pfn,
+		    .frames = (uintptr_t)round->frames,
+		    .data = (uintptr_t)raw,
+		    .frames_max = FRAMES_PER_MESSAGE_MAX,
+		    .data_max = p->ring.chunk_bytes / PAGE_BYTES - 1};
+		error = p->snapshot->ops->live_read(p->snapshot, &io);
+		if (error == -EINTR)
+			continue;
+		if (error)
+			return error;
+		round->next_pfn = io.next_pfn;
+		round->looked += io.saveable;
+		round->changed += io.changed;
+		round->pages += io.data_nr;
+		p->moved++;
+	} while (io.frames_nr == 0 && !ring_is_stopped(&p->ring));
+	memcpy(raw + (size_t)io.data_nr * PAGE_BYTES, round->frames,
+	       io.frames_nr * sizeof(*round->frames));
+	chunk->place = frames_place(io.frames_nr, io.data_nr);
+	chunk->raw_bytes =
+	    (uint32_t)(io.data_nr * PAGE_BYTES + io.frames_nr * sizeof(*round->frames));
+	return io.frames_nr > 0;
+}
+
+static int finish(struct pipeline *p, uint64_t deadline)
+{
+	struct pmsm_msg_round_end end = {
+	    .number = p->round.number, .chunks = p->chunks, .chain = p->chain};
+
+	return link_send(p->stream, PMSM_MSG_ROUND_END, &end, NULL, 0, deadline);
+}
+
+const struct cargo round_cargo = {.message = PMSM_MSG_PAGES,
+				  .fill = fill,
+				  .finish = finish,
+				  .timeout_ms = PMSM_PHASE_TIMEOUT_MS_PRECOPY};
+
+/* Where this round stands; `before` gives the number of frames as far as it is known. */
+struct telling {
+	uint64_t begin_ns, told_ns, frames_total, wire_before;
+};
+
+static int tell(struct attempt *a, struct telling *t, enum pmsm_round_state state,
+		uint32_t predicted_ms)
+{
+	struct round *round = &a->pipeline.round;
+	uint64_t now = clock_ns();
+	struct pmsm_msg_round m = {.number = round->number,
+				   .state = (uint8_t)state,
+				   .elapsed_ms = (uint32_t)((now - t->begin_ns) / NS_PER_MS),
+				   .predicted_downtime_ms = predicted_ms,
+				   .frames = round->looked,
+				   .frames_total = t->frames_total,
+				   .changed = round->changed,
+				   .pages = round->pages,
+				   .wire_bytes = a->stream.tx_bytes - t->wire_before};
+	int error;
+
+	t->told_ns = now;
+	error = link_send(&a->control, PMSM_MSG_ROUND, &m, NULL, 0,
+			  clock_deadline_ms(a->options.stall_ms));
+	if (error)
+		return failure_set(&a->failure, PMSM_E_ORCHESTRATOR_LOST, error, "control link: %s",
+				   strerror(-error));
+	return 0;
+}
+
+/* Until everything of the round is sent and loaded. */
+static int watch_round(struct attempt *a, struct telling *t, uint64_t deadline)
+{
+	struct pipeline *p = &a->pipeline;
+	struct movement last = {0};
+
+	while (!p->sent_all || a->rounds_loaded < p->round.number) {
+		if (watch_links(a, NULL) || check_pipeline(a) || check_stall(a, &last))
+			return -1;
+		if (told_to_end())
+			return failure_set(&a->failure, PMSM_E_CANCELLED, 0,
+					   "told to end by a signal");
+		if (clock_left_ms(deadline) == 0)
+			return failure_set(&a->failure, PMSM_E_TIMEOUT, ETIMEDOUT, "precopy");
+		if (clock_ns() - t->told_ns > TELL_MS * NS_PER_MS &&
+		    tell(a, t, PMSM_ROUND_STATE_RUNNING, 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int run_round(struct attempt *a, struct telling *t, struct round_result *result,
+		     uint64_t deadline)
+{
+	struct pipeline *p = &a->pipeline;
+	struct round *round = &p->round;
+	int error;
+
+	round->number++;
+	round->next_pfn = 0;
+	round->looked = round->changed = round->pages = 0;
+	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_PRECOPY);
+	t->begin_ns = t->told_ns = clock_ns();
+	t->wire_before = a->stream.tx_bytes;
+	error = pipeline_start(p, &round_cargo, a->codec, &a->snapshot, &a->stream);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start threads: %s",
+				   strerror(-error));
+	error = watch_round(a, t, deadline);
+	pipeline_stop(p);
+	if (error)
+		return error;
+	*result = (struct round_result){.number = round->number,
+					.frames = round->looked,
+					.changed = round->changed,
+					.pages = round->pages,
+					.wire_bytes = a->stream.tx_bytes - t->wire_before,
+					.duration_ns = clock_ns() - t->begin_ns,
+					.read_cpu_ns = p->read_ns};
+	t->frames_total = result->frames;
+	return 0;
+}
+
+static int hopeless(struct attempt *a, const struct round_result *round, uint32_t predicted_ms,
+		    const struct precopy_limits *limits)
+{
+	return failure_set(
+	    &a->failure, PMSM_E_NOT_CONVERGING, 0,
+	    "round %u still sent %llu MB in %llu ms, so a downtime of %u ms is to be "
+	    "expected, and %u ms are allowed",
+	    round->number, (unsigned long long)(round->pages * PAGE_BYTES / 1000000),
+	    (unsigned long long)(round->duration_ns / NS_PER_MS), predicted_ms,
+	    limits->downtime_limit_ms);
+}
+
+static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
+{
+	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_PRECOPY);
+	struct telling t = {.frames_total = facts_used_bytes() / PAGE_BYTES};
+	struct round_result round, before;
+	enum round_verdict verdict;
+	uint32_t predicted_ms;
+
+	do {
+		struct round_result *last = a->pipeline.round.number ? &before : NULL;
+
+		if (last)
+			before = round;
+		/* What is written back now does not change later, and SNAPSHOT_FREEZE syncs too. */
+		if (last)
+			sync();
+		if (run_round(a, &t, &round, deadline))
+			return -1;
+		predicted_ms = predict_downtime_ms(&round, last, a->measured.link_bytes_per_s);
+		if (tell(a, &t, PMSM_ROUND_STATE_COMPLETE, predicted_ms))
+			return -1;
+		verdict = judge_round(&round, last, predicted_ms, limits);
+		log_text("round %u: %llu of %llu frames changed, %llu pages, %llu ms, predicted "
+			 "downtime %u ms",
+			 round.number, (unsigned long long)round.changed,
+			 (unsigned long long)round.frames, (unsigned long long)round.pages,
+			 (unsigned long long)(round.duration_ns / NS_PER_MS), predicted_ms);
+	} while (verdict == ROUND_AGAIN);
+	if (verdict == ROUND_HOPELESS)
+		return hopeless(a, &round, predicted_ms, limits);
+	a->predicted_ms = predicted_ms;
+	a->copies_max = copies_max(round.changed, facts_available_bytes());
+	return 0;
+}
+
+static int open_live(struct attempt *a)
+{
+	int error = a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_LIVE);
+
+	if (!error)
+		error = a->snapshot.ops->live_begin(&a->snapshot);
+	if (error == -ENOTTY)
+		return failure_set(&a->failure, PMSM_E_ENGINE_UNAVAILABLE, error,
+				   "the source's kernel cannot read memory ahead of the image");
+	if (error)
+		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
+				   "/dev/snapshot: %s", strerror(-error));
+	return 0;
+}
+
+static int say_precopied(struct attempt *a)
+{
+	struct pmsm_msg_precopied m = {.generation = a->options.id.generation,
+				       .rounds = a->pipeline.round.number,
+				       .predicted_downtime_ms = a->predicted_ms};
+	int error;
+
+	memcpy(m.attempt, a->options.id.attempt, ATTEMPT_BYTES);
+	error = link_send(&a->control, PMSM_MSG_PRECOPIED, &m, NULL, 0,
+			  clock_deadline_ms(a->options.stall_ms));
+	if (error)
+		return failure_set(&a->failure, PMSM_E_ORCHESTRATOR_LOST, error, "control link: %s",
+				   strerror(-error));
+	return 0;
+}
+
+int precopy(struct attempt *a, const struct precopy_limits *limits)
+{
+	int before = getpriority(PRIO_PROCESS, 0), error;
+
+	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_BEGIN);
+	a->failure.phase = PMSM_PHASE_PRECOPY;
+	sync();
+	if (!a->options.keep_cache)
+		reclaim_cache(clock_deadline_ms(RECLAIM_LIMIT_MS));
+	/* The machine's own work comes first; the threads inherit it. */
+	setpriority(PRIO_PROCESS, 0, NICE_VALUE);
+	a->pipeline.bytes_per_s = limits->bytes_per_s;
+	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
+	a->pipeline.bytes_per_s = 0;
+	setpriority(PRIO_PROCESS, 0, before);
+	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
+	if (!error)
+		error = say_precopied(a);
+	if (!error)
+		a->failure.phase = PMSM_PHASE_NONE;
+	return error ? -1 : 0;
+}
