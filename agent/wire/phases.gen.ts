@@ -27,6 +27,8 @@ export type StepName =
   | 'preallocate'
   | 'suspend-devices'
   | 'copy'
+  | 'compare'
+  | 'stop-cpus'
   | 'resume-devices'
   | 'receive'
   | 'quiesce'
@@ -81,8 +83,10 @@ export const STEPS = [
   { name: 'freeze-processes', number: 32, parent: 'freeze', side: 'source', does: 'freezes every process but the helper' },
   { name: 'freeze-filesystems', number: 33, parent: 'freeze', side: 'source', does: 'FIFREEZE, innermost first' },
   { name: 'preallocate', number: 34, parent: 'snapshot', side: 'source', does: 'finds free frames for the copy' },
-  { name: 'suspend-devices', number: 35, parent: 'snapshot', side: 'source', does: 'kernel threads frozen, devices and CPUs stopped' },
+  { name: 'suspend-devices', number: 35, parent: 'snapshot', side: 'source', does: 'kernel threads frozen and devices stopped' },
   { name: 'copy', number: 36, parent: 'snapshot', side: 'source', does: 'scans and copies memory with interrupts off' },
+  { name: 'compare', number: 38, parent: 'snapshot', side: 'source', does: 'most pages compared with what was sent, on all CPUs (engine delta only)' },
+  { name: 'stop-cpus', number: 39, parent: 'snapshot', side: 'source', does: 'all CPUs but one, timers and interrupt controllers stopped' },
   { name: 'resume-devices', number: 37, parent: 'snapshot', side: 'source', does: 'devices started again so that the image can be sent' },
   { name: 'receive', number: 40, parent: 'send', side: 'target', does: 'receives and loads the image' },
   { name: 'quiesce', number: 41, parent: 'jump', side: 'target', does: 'the standby\'s devices and CPUs stopped' },

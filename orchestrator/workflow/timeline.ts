@@ -21,6 +21,7 @@ import type { Attempt, Party } from './attempt.ts';
 const KERNEL = {
   create_begin: 0,
   create_allocated: 1,
+  create_devices_off: 4,
   create_syscore_off: 6,
   create_copy_end: 8,
   create_end: 13,
@@ -28,20 +29,26 @@ const KERNEL = {
   restore_cpus_off: 17,
   resume_begin: 19,
   resume_end: 24,
+  create_sealed: 25,
 } as const;
 type KernelStamp = keyof typeof KERNEL;
 
-/** From this index on the stamps are of the target's counter. */
-const FIRST_TARGET_STAMP = KERNEL.restore_begin;
+/** These indices hold stamps of the target's counter. */
+function isOfTarget(index: number): boolean {
+  return index >= KERNEL.restore_begin && index <= KERNEL.resume_end;
+}
 
-const KERNEL_STEPS: ReadonlyArray<[StepName, begin: KernelStamp, end: KernelStamp]> = [
-  ['preallocate', 'create_begin', 'create_allocated'],
-  ['suspend-devices', 'create_allocated', 'create_syscore_off'],
-  ['copy', 'create_syscore_off', 'create_copy_end'],
-  ['resume-devices', 'create_copy_end', 'create_end'],
-  ['quiesce', 'restore_begin', 'restore_cpus_off'],
-  ['switch', 'restore_cpus_off', 'resume_begin'],
-  ['restore-devices', 'resume_begin', 'resume_end'],
+/** Several beginnings: the first that was stamped. */
+const KERNEL_STEPS: ReadonlyArray<[StepName, begins: KernelStamp[], end: KernelStamp]> = [
+  ['preallocate', ['create_begin'], 'create_allocated'],
+  ['suspend-devices', ['create_allocated'], 'create_devices_off'],
+  ['compare', ['create_devices_off'], 'create_sealed'],
+  ['stop-cpus', ['create_sealed', 'create_devices_off'], 'create_syscore_off'],
+  ['copy', ['create_syscore_off'], 'create_copy_end'],
+  ['resume-devices', ['create_copy_end'], 'create_end'],
+  ['quiesce', ['restore_begin'], 'restore_cpus_off'],
+  ['switch', ['restore_cpus_off'], 'resume_begin'],
+  ['restore-devices', ['resume_begin'], 'resume_end'],
 ];
 
 /** A stretch on the orchestrator's monotonic axis. */
@@ -58,6 +65,17 @@ export interface Timeline {
 }
 
 export function makeTimeline(attempt: Attempt): Timeline {
+  for (const r of ['source', 'resumed'] as const)
+    console.error(
+      'STAMPS',
+      r,
+      attempt
+        .party(r)
+        .said('kernel_stamps')
+        ?.cycles.map((c) => Number(c / 1000n))
+        .join(' '),
+      attempt.party(r).said('kernel_stamps')?.cycles_khz,
+    );
   const spans = collectSpans(attempt);
   const origin_ns = originOf(attempt, spans);
   if (origin_ns === undefined) return { phases: [], window_ms: null };
@@ -80,7 +98,7 @@ function collectSpans(attempt: Attempt): Span[] {
   for (const { name, number, side } of [...PHASES, ...STEPS]) {
     add(stampedSpan(attempt, name, number, side));
   }
-  for (const [name, begin, end] of KERNEL_STEPS) add(kernelSpan(attempt, name, begin, end));
+  for (const [name, begins, end] of KERNEL_STEPS) add(kernelSpan(attempt, name, begins, end));
   add(jumpSpan(attempt, spans.get('alive')));
   for (const { name, side } of PHASES) {
     const { begin_ns, end_ns } = attempt.observed.get(name) ?? {};
@@ -117,10 +135,12 @@ function stamp_ns(attempt: Attempt, phase: number, edge: Edge): bigint | undefin
 function kernelSpan(
   attempt: Attempt,
   name: StepName,
-  begin: KernelStamp,
+  begins: KernelStamp[],
   end: KernelStamp,
 ): Span | undefined {
-  const begin_ns = kernelStamp_ns(attempt, KERNEL[begin]);
+  const begin_ns = begins
+    .map((begin) => kernelStamp_ns(attempt, KERNEL[begin]))
+    .find((at) => at !== undefined);
   const end_ns = kernelStamp_ns(attempt, KERNEL[end]);
   const side = STEPS.find((step) => step.name === name)?.side;
   if (begin_ns === undefined || end_ns === undefined || !side) return undefined;
@@ -130,7 +150,7 @@ function kernelSpan(
 /** The source can tell its own steps; the image brings what it had reached when it was copied. */
 function kernelStamp_ns(attempt: Attempt, index: number): bigint | undefined {
   const { source, resumed } = attempt;
-  const ofTarget = index >= FIRST_TARGET_STAMP;
+  const ofTarget = isOfTarget(index);
   const own = (ofTarget ? resumed : source).said('kernel_stamps')?.cycles[index];
   const cycles = own || resumed.said('kernel_stamps')?.cycles[index];
   if (!cycles) return undefined;

@@ -265,24 +265,37 @@ static void test_prediction(void)
 static enum round_verdict judge(uint32_t number, uint64_t pages, uint64_t pages_before,
 				uint32_t predicted_ms)
 {
-	const struct precopy_limits limits = {.downtime_limit_ms = 1000, .rounds_max = 5};
+	const struct precopy_limits limits = {.downtime_limit_ms = 1000, .rounds_max = 6};
 	struct round_result round = {.number = number, .pages = pages};
 	struct round_result before = {.number = number - 1, .pages = pages_before};
 
 	return judge_round(&round, number > 1 ? &before : NULL, predicted_ms, &limits);
 }
 
+static enum round_verdict judge_sprint(uint32_t predicted_ms)
+{
+	const struct precopy_limits limits = {.downtime_limit_ms = 1000, .rounds_max = 6};
+	struct round_result round = {.number = 3, .pages = 10, .sprint = true};
+	struct round_result before = {.number = 2, .pages = 1000};
+
+	return judge_round(&round, &before, predicted_ms, &limits);
+}
+
 static void test_judgement(void)
 {
 	CHECK(judge(1, 60000, 0, 500) == ROUND_AGAIN, "the first round says nothing of changes");
 	CHECK(judge(2, 5000, 60000, 900) == ROUND_AGAIN, "a round that gains is worth another");
-	CHECK(judge(3, 4900, 5000, 900) == ROUND_ENOUGH, "one that gains little is the last");
+	CHECK(judge(3, 4900, 5000, 900) == ROUND_SPRINT, "one that gains little is not");
 	CHECK(judge(3, 4900, 5000, 1100) == ROUND_AGAIN, "unless the limit is not met yet");
-	CHECK(judge(3, 5000, 5000, 1100) == ROUND_HOPELESS,
-	      "a round that sends no less than the last one ends it");
-	CHECK(judge(5, 100, 5000, 1100) == ROUND_HOPELESS, "and so does the last round allowed");
-	CHECK(judge(5, 100, 5000, 1000) == ROUND_ENOUGH, "which may be good enough");
-	CHECK(judge(2, 0, 0, 400) == ROUND_ENOUGH, "an idle machine needs no more");
+	CHECK(judge(3, 5000, 5000, 1100) == ROUND_SPRINT,
+	      "a round that sends no less than the last one is the last but one");
+	CHECK(judge(5, 100, 5000, 1100) == ROUND_SPRINT, "so is the last but one that is allowed");
+	CHECK(judge(2, 0, 0, 400) == ROUND_SPRINT, "and any of an idle machine");
+	CHECK(judge_sprint(1000) == ROUND_ENOUGH && judge_sprint(1001) == ROUND_HOPELESS,
+	      "after the sprint the prediction decides");
+	CHECK(judge(6, 100, 5000, 1000) == ROUND_ENOUGH &&
+		  judge(6, 100, 5000, 1001) == ROUND_HOPELESS,
+	      "as after the last round that is allowed");
 	CHECK(copies_max(1000, UINT64_C(1) << 30) == 4 * 1000 + 8192 &&
 		  copies_max(1000, 8192000) == 1000 && copies_max(0, 0) == 1,
 	      "room for copies: several times what changed, never more than half of what is free");

@@ -21,7 +21,9 @@ int pipeline_init(struct pipeline *p, const struct options *options)
 	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (p->wake_fd < 0)
 		return -errno;
-	error = ring_init(&p->ring, PIPELINE_SLOTS, options->chunk_bytes);
+	error = ring_init(
+	    &p->ring, options->engine == PMSM_ENGINE_DELTA ? PIPELINE_SLOTS_ROUNDS : PIPELINE_SLOTS,
+	    options->chunk_bytes);
 	for (unsigned int i = 0; !error && i < p->compressors; i++)
 		error = codec_context_init(&p->contexts[i]);
 	if (error)
@@ -234,6 +236,11 @@ int pipeline_start(struct pipeline *p, const struct cargo *cargo, const struct c
 	if (error)
 		pipeline_stop(p);
 	return error;
+}
+
+void pipeline_wipe(struct pipeline *p)
+{
+	memset(p->ring.memory, 0, p->ring.memory_bytes);
 }
 
 void pipeline_stop(struct pipeline *p)

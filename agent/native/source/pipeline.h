@@ -21,8 +21,14 @@
 #define FRAMES_PER_MESSAGE_MAX (PAGE_BYTES / sizeof(uint64_t))
 #define PIPELINE_LINK_WAIT_MS  1500
 #define PIPELINE_SLOTS	       32
-#define PIPELINE_STACK_BYTES   (256 * 1024)
-#define PIPELINE_THREADS_MAX   (COMPRESSORS_MAX + 2)
+/*
+ * The ring is memory like any other: what goes through it in a round has changed for the next one.
+ * So it is small where there are rounds, and is made zero again before the window, since zero pages
+ * cost nothing.
+ */
+#define PIPELINE_SLOTS_ROUNDS 8
+#define PIPELINE_STACK_BYTES  (256 * 1024)
+#define PIPELINE_THREADS_MAX  (COMPRESSORS_MAX + 2)
 
 struct pipeline;
 
@@ -94,6 +100,9 @@ void pipeline_destroy(struct pipeline *pipeline);
 
 int pipeline_start(struct pipeline *pipeline, const struct cargo *cargo, const struct codec *codec,
 		   struct snapshot_device *snapshot, struct link *stream);
+
+/* Forgets what went through the ring: its pages are all zero again. */
+void pipeline_wipe(struct pipeline *pipeline);
 
 /* Ends all threads, whatever they are doing, and waits for them. */
 void pipeline_stop(struct pipeline *pipeline);

@@ -14,8 +14,10 @@
 #include "source/reclaim.h"
 #include "source/watch.h"
 
-#define TELL_MS		 1000
-#define NICE_VALUE	 10
+#define TELL_MS 1000
+/* The machine's own work comes first, but in the last round; the threads inherit it. */
+#define NICE_ROUND	 10
+#define NICE_SPRINT	 -10
 #define RECLAIM_LIMIT_MS 2000
 
 /*
@@ -61,12 +63,12 @@ enum round_verdict judge_round(const struct round_result *round, const struct ro
 	const bool good = predicted_ms <= limits->downtime_limit_ms;
 	bool worthwhile = true;
 
+	if (round->sprint || round->number >= limits->rounds_max)
+		return good ? ROUND_ENOUGH : ROUND_HOPELESS;
 	if (before)
 		worthwhile =
 		    good ? round->pages < before->pages / 4 * 3 : round->pages < before->pages;
-	if (worthwhile && round->number < limits->rounds_max)
-		return ROUND_AGAIN;
-	return good ? ROUND_ENOUGH : ROUND_HOPELESS;
+	return worthwhile && round->number + 1 < limits->rounds_max ? ROUND_AGAIN : ROUND_SPRINT;
 }
 
 uint64_t copies_max(uint64_t changed, uint64_t available_bytes)
@@ -227,7 +229,7 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_PRECOPY);
 	struct telling t = {.frames_total = facts_used_bytes() / PAGE_BYTES};
 	struct round_result round, before;
-	enum round_verdict verdict;
+	enum round_verdict verdict = ROUND_AGAIN;
 	uint32_t predicted_ms;
 
 	do {
@@ -238,8 +240,10 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 		/* What is written back now does not change later, and SNAPSHOT_FREEZE syncs too. */
 		if (last)
 			sync();
+		setpriority(PRIO_PROCESS, 0, verdict == ROUND_SPRINT ? NICE_SPRINT : NICE_ROUND);
 		if (run_round(a, &t, &round, deadline))
 			return -1;
+		round.sprint = verdict == ROUND_SPRINT;
 		predicted_ms = predict_downtime_ms(&round, last, a->measured.link_bytes_per_s);
 		if (tell(a, &t, PMSM_ROUND_STATE_COMPLETE, predicted_ms))
 			return -1;
@@ -249,9 +253,10 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 			 round.number, (unsigned long long)round.changed,
 			 (unsigned long long)round.frames, (unsigned long long)round.pages,
 			 (unsigned long long)(round.duration_ns / NS_PER_MS), predicted_ms);
-	} while (verdict == ROUND_AGAIN);
+	} while (verdict == ROUND_AGAIN || verdict == ROUND_SPRINT);
 	if (verdict == ROUND_HOPELESS)
 		return hopeless(a, &round, predicted_ms, limits);
+	pipeline_wipe(&a->pipeline);
 	a->predicted_ms = predicted_ms;
 	a->copies_max = copies_max(round.changed, facts_available_bytes());
 	return 0;
@@ -297,8 +302,6 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	sync();
 	if (!a->options.keep_cache)
 		reclaim_cache(clock_deadline_ms(RECLAIM_LIMIT_MS));
-	/* The machine's own work comes first; the threads inherit it. */
-	setpriority(PRIO_PROCESS, 0, NICE_VALUE);
 	a->pipeline.bytes_per_s = limits->bytes_per_s;
 	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
 	a->pipeline.bytes_per_s = 0;

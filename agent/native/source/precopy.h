@@ -12,15 +12,16 @@ struct attempt;
  * kernel-patches/abi/live-read.rst). What changes after the last round is in the image, so the
  * fewer pages a round sends, the shorter the window.
  *
- * Rounds go on while each sends clearly less than the one before, since a shorter window is worth a
- * second of copying; and as long as the prediction is above the limit, while each sends less at
- * all. Then the prediction decides: within the limit the window may begin, else the attempt ends
- * with the source untouched.
+ * Rounds are niced. They go on while each sends clearly less than the one before, since a shorter
+ * window is worth a second of copying; and as long as the prediction is above the limit, while each
+ * sends less at all. Then comes the sprint, and after it the prediction decides: within the limit
+ * the window may begin, else the attempt ends with the source untouched.
  */
 
 /* One round, when it is over. */
 struct round_result {
 	uint32_t number;
+	bool sprint;
 	uint64_t frames;  /* that would be saved */
 	uint64_t changed; /* since the round before, zero pages included */
 	uint64_t pages;	  /* of these, not zero: sent */
@@ -29,7 +30,11 @@ struct round_result {
 	uint64_t read_cpu_ns; /* the reader's processor time: it has looked at every frame once */
 };
 
-enum round_verdict { ROUND_AGAIN, ROUND_ENOUGH, ROUND_HOPELESS };
+/*
+ * SPRINT: another round, the last one, without regard for the machine's own work: the less time it
+ * takes, the less changes meanwhile.
+ */
+enum round_verdict { ROUND_AGAIN, ROUND_SPRINT, ROUND_ENOUGH, ROUND_HOPELESS };
 
 struct precopy_limits {
 	uint32_t downtime_limit_ms;

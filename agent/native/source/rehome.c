@@ -146,13 +146,17 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	state_move(&a->state, STATE_RESUMED, STATE_OWNER);
 	guard_set(&a->guard, GUARD_RECOVER);
 	a->snapshot.ops->free_image(&a->snapshot);
-	filesystems_thaw(&a->filesystems);
 	while (quarantine_remove(&a->quarantine, NULL))
 		clock_sleep_ms(RETRY_PAUSE_MS);
 	announce_round(&a->announcer);
 	nudge_send(&a->nudge);
 	set_clock(realtime_ns, received_ns);
+	/*
+	 * Processes first: thawing a file system writes to its disk, and a disk that was just reset
+	 * may not answer for some 100 ms. Who only reads, or computes, need not wait for that.
+	 */
 	a->snapshot.ops->thaw(&a->snapshot);
+	filesystems_thaw(&a->filesystems);
 	edge_mark(a, PMSM_PHASE_THAW, PMSM_EDGE_END);
 	control_send_thawed(a, PMSM_E_NONE);
 	a->snapshot.ops->close(&a->snapshot);

@@ -2,6 +2,7 @@
 /* pmsm-restore: the target half, in the initramfs of a standby. See target/standby.h. */
 #include <errno.h>
 #include <getopt.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,22 @@ static void settle_memory(void)
 	write_text("/proc/sys/vm/min_free_kbytes", text);
 	write_text("/proc/self/oom_score_adj", "-1000");
 	mlockall(MCL_CURRENT | MCL_FUTURE);
+}
+
+/*
+ * A disk with a write cache is flushed when it is quiesced for the jump: 20 ms and more of the
+ * window, to write down what this machine has never written. `temporary` changes what the kernel
+ * believes, and nothing in the disk.
+ */
+static void settle_disks(void)
+{
+	glob_t found;
+
+	if (glob("/sys/class/scsi_disk/*/cache_type", 0, NULL, &found))
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		write_text(found.gl_pathv[i], "temporary write through");
+	globfree(&found);
 }
 
 static bool take_options(struct standby *s, int argc, char **argv)
@@ -122,6 +139,7 @@ static int run_standby(int argc, char **argv)
 		return 1;
 	}
 	settle_memory();
+	settle_disks();
 	standby_run(s);
 	return 1;
 }

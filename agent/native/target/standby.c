@@ -72,6 +72,16 @@ static void say_error(struct link *link, const struct failure *failure)
 /* Gives back everything of the attempt. The order matters: threads end before anything thaws. */
 static void drop_attempt(struct standby *s)
 {
+	const struct loader *l = &s->loader;
+
+	if (l->chunks > 0)
+		log_text("loaded %llu MB ahead, %llu MB of image; processor ms: receive %llu, "
+			 "unpack %llu, load %llu",
+			 (unsigned long long)l->ahead_bytes / 1000000,
+			 (unsigned long long)l->loaded_bytes / 1000000,
+			 (unsigned long long)(l->receive_ns / NS_PER_MS),
+			 (unsigned long long)(l->unpack_ns / NS_PER_MS),
+			 (unsigned long long)(l->write_ns / NS_PER_MS));
 	loader_stop(&s->loader);
 	if (s->snapshot.fd >= 0) {
 		s->snapshot.ops->close(&s->snapshot);
@@ -282,12 +292,7 @@ static int serve_loading(struct standby *s)
 	/* Ends the threads, keeps the totals: what follows needs no ring any more. */
 	loader_stop(l);
 	s->state = STANDBY_READY;
-	log_text(
-	    "ready: %llu MB in %llu chunks; processor ms: receive %llu, unpack %llu, load %llu",
-	    (unsigned long long)l->raw_bytes / 1000000, (unsigned long long)l->chunks,
-	    (unsigned long long)(l->receive_ns / NS_PER_MS),
-	    (unsigned long long)(l->unpack_ns / NS_PER_MS),
-	    (unsigned long long)(l->write_ns / NS_PER_MS));
+	/* No word on the console now: the jump would wait until a serial line has taken it. */
 	return say_ready(s);
 }
 

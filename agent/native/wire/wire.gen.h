@@ -1101,6 +1101,8 @@ enum pmsm_phase {
 	PMSM_PHASE_PREALLOCATE = 34,
 	PMSM_PHASE_SUSPEND_DEVICES = 35,
 	PMSM_PHASE_COPY = 36,
+	PMSM_PHASE_COMPARE = 38,
+	PMSM_PHASE_STOP_CPUS = 39,
 	PMSM_PHASE_RESUME_DEVICES = 37,
 	PMSM_PHASE_RECEIVE = 40,
 	PMSM_PHASE_QUIESCE = 41,
@@ -1172,6 +1174,10 @@ static inline const char *pmsm_phase_name(uint16_t phase)
 		return "suspend-devices";
 	case 36:
 		return "copy";
+	case 38:
+		return "compare";
+	case 39:
+		return "stop-cpus";
 	case 37:
 		return "resume-devices";
 	case 40:
@@ -1255,6 +1261,8 @@ static inline bool pmsm_phase_known(uint16_t phase)
 	case PMSM_PHASE_PREALLOCATE:
 	case PMSM_PHASE_SUSPEND_DEVICES:
 	case PMSM_PHASE_COPY:
+	case PMSM_PHASE_COMPARE:
+	case PMSM_PHASE_STOP_CPUS:
 	case PMSM_PHASE_RESUME_DEVICES:
 	case PMSM_PHASE_RECEIVE:
 	case PMSM_PHASE_QUIESCE:
