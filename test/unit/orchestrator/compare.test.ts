@@ -1,8 +1,12 @@
 import t from 'tap';
 import type { Facts } from '../../../agent/source/facts.ts';
 import { FactsSchema } from '../../../agent/source/facts.ts';
-import { compareMachines, firstRefusal } from '../../../orchestrator/workflow/preflight.ts';
-import { makeFacts } from './fakes.ts';
+import {
+  chooseEngine,
+  compareMachines,
+  firstRefusal,
+} from '../../../orchestrator/workflow/preflight.ts';
+import { makeFacts, makePatchedFacts } from './fakes.ts';
 
 t.test('equal machines', async (t) => {
   const findings = compareMachines(makeFacts(), makeFacts(), 'full');
@@ -103,6 +107,18 @@ t.test('a map that the kernel does not show is a warning', async (t) => {
     ({ code }) => code === 'memory-map-mismatch',
   );
   t.equal(finding?.severity, 'warn');
+});
+
+t.test('another build is no obstacle to an image of the engine delta', async (t) => {
+  const kernel = { release: '6.12.0-other', version: '#2 SMP', image_format: 1 };
+  const other = makeFacts({ kernel });
+  const ours = makePatchedFacts();
+  t.equal(firstRefusal(compareMachines(ours, other, 'delta')), undefined);
+  t.match(firstRefusal(compareMachines(ours, other, 'full')), { code: 'kernel-mismatch' });
+  t.equal(chooseEngine('auto', ours, other), 'delta');
+  t.equal(chooseEngine('auto', ours, makeFacts()), 'full');
+  t.equal(chooseEngine('auto', makePatchedFacts(2), ours), 'full', 'formats differ');
+  t.equal(chooseEngine('full', ours, other), 'full');
 });
 
 t.test('many differences are counted, not all named', async (t) => {

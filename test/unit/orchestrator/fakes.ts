@@ -55,6 +55,11 @@ export function makeFacts(changes: Partial<Facts> = {}): Facts {
   };
 }
 
+/** A machine whose kernel makes and completes images of the engine delta. */
+export function makePatchedFacts(image_format = 1): Facts {
+  return makeFacts({ kernel: { release: '6.12.0', version: '#1 SMP', image_format } });
+}
+
 /** One control connection, from the peer's side. */
 export class Peer {
   readonly role: Role;
@@ -128,6 +133,7 @@ export interface Behaviour {
   agent_answers?: boolean;
   findings?: Finding[];
   source_facts?: Facts;
+  standby_facts?: Facts;
   /** The order at which the test does something of its own. */
   at?: { order: MessageType; act: (world: World) => void | Promise<void> };
 }
@@ -166,7 +172,8 @@ export class World {
     });
     this.standby = peer;
     peer.hello(NO_ATTEMPT, 0n);
-    peer.send({ type: 'facts', json: JSON.stringify(makeFacts()) });
+    const facts = this.behaviour.standby_facts ?? makeFacts();
+    peer.send({ type: 'facts', json: JSON.stringify(facts) });
     peer.send({ type: 'waiting', attempt: NO_ATTEMPT, generation: 0n });
   }
 
@@ -223,6 +230,9 @@ export class World {
       case 'hello':
         this.#prepare(peer);
         break;
+      case 'precopy':
+        this.#precopy(peer);
+        break;
       case 'freeze':
         this.#freeze(peer);
         break;
@@ -251,6 +261,23 @@ export class World {
       total_bytes: 2_147_483_648n,
       used_bytes: 600_000_000n,
     });
+  }
+
+  #precopy(peer: Peer): void {
+    peer.phase('precopy');
+    const numbers = { frames: 1000n, frames_total: 1000n, wire_bytes: 4_000_000n };
+    for (const number of [1, 2]) {
+      const changed = number === 1 ? 1000n : 40n;
+      const round = { number, elapsed_ms: 50, changed, pages: changed, ...numbers };
+      peer.send({ type: 'round', ...round, state: 'running', predicted_downtime_ms: 0 });
+      peer.send({
+        type: 'round',
+        ...round,
+        state: 'complete',
+        predicted_downtime_ms: 700 / number,
+      });
+    }
+    peer.send({ type: 'precopied', ...this.key, rounds: 2, predicted_downtime_ms: 350 });
   }
 
   #freeze(peer: Peer): void {
