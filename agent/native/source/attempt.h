@@ -102,6 +102,8 @@ void settings_restore(struct attempt *a);
 int window_run(struct attempt *a);
 int roll_back(struct attempt *a);
 bool kernel_is_ours(struct attempt *a); /* has our patches */
+/* While everything waits for this thread, it waits for nobody. */
+void be_urgent(bool urgent);
 
 /* hold.c: from commit on */
 int await_commit(struct attempt *a);

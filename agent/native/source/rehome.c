@@ -162,6 +162,7 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	a->snapshot.ops->close(&a->snapshot);
 	guard_set(&a->guard, GUARD_IDLE);
 	state_move(&a->state, STATE_OWNER, STATE_MOVED);
+	be_urgent(false);
 	log_hold(false);
 }
 

@@ -8,6 +8,7 @@
  * there is no way back: whatever happens there is retried, or waits.
  */
 #include <errno.h>
+#include <sched.h>
 
 #include "common/clock.h"
 #include "common/ethtool.h"
@@ -253,6 +254,17 @@ static const struct phase_step {
     {PMSM_PHASE_VERIFY, await_commit},
 };
 
+/*
+ * When processes are thawed they all want to run, and what is left to do would come last. Threads
+ * made meanwhile are not urgent: they are busy, and the kernel's own threads must run beside them.
+ */
+void be_urgent(bool urgent)
+{
+	struct sched_param parameters = {.sched_priority = urgent ? 1 : 0};
+
+	sched_setscheduler(0, urgent ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER, &parameters);
+}
+
 int window_run(struct attempt *a)
 {
 	int error = 0;
@@ -264,6 +276,7 @@ int window_run(struct attempt *a)
 		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
 				   "/dev/snapshot: %s", strerror(-error));
 	log_hold(true);
+	be_urgent(true);
 	for (size_t i = 0; i < ARRAY_SIZE(window); i++) {
 		const struct phase_step *step = &window[i];
 
@@ -349,6 +362,7 @@ int roll_back(struct attempt *a)
 	}
 	guard_set(&a->guard, GUARD_IDLE);
 	state_move(&a->state, STATE_THAWING, STATE_ROLLED_BACK);
+	be_urgent(false);
 	/* Not before: a pipe's reader runs again, and a frozen file system is none any more. */
 	log_hold(false);
 	a->flow_open = true;
