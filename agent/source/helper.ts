@@ -170,5 +170,6 @@ export function argumentsOf(machine: MachineIdentity, request: StartAttempt): st
     ...['--stall-ms', String(options.stall_ms)],
     ...(options.threads === undefined ? [] : ['--threads', String(options.threads)]),
     ...(options.keep_cache ? ['--keep-cache'] : []),
+    ...(options.check ? ['--check'] : []),
   ];
 }

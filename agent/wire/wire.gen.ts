@@ -293,6 +293,19 @@ export interface PrecopiedMessage {
   predicted_downtime_ms: number;
 }
 
+/** a test of the engine: digests of page frames, when the image was made or restored */
+export interface FrameDigestsMessage {
+  type: 'frame_digests';
+  /** number of the first frame */
+  first_pfn: bigint;
+  /** entries that there are in all */
+  frames: bigint;
+  /** frames of the kernel stack that was in use; 0 for none */
+  stack: bigint[];
+  /** a u64 for each frame, 0 for one that is not in the image */
+  digests: Uint8Array;
+}
+
 /** commit is recorded: the source must give up now */
 export interface CommitMessage {
   type: 'commit';
@@ -499,6 +512,7 @@ export type Message =
   | PrecopyMessage
   | RoundMessage
   | PrecopiedMessage
+  | FrameDigestsMessage
   | CommitMessage
   | GivenUpMessage
   | ThawMessage
@@ -856,6 +870,20 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
       { name: 'predicted_downtime_ms', kind: 'u32', offset: 28, bytes: 4 },
     ],
     tail: null,
+  },
+  frame_digests: {
+    name: 'frame_digests',
+    number: 36,
+    link: 'control',
+    from: ['source', 'resumed'],
+    fixed_bytes: 80,
+    max_payload_bytes: 64080,
+    fields: [
+      { name: 'first_pfn', kind: 'u64', offset: 0, bytes: 8 },
+      { name: 'frames', kind: 'u64', offset: 8, bytes: 8 },
+      { name: 'stack', kind: 'array', offset: 16, bytes: 64 },
+    ],
+    tail: { name: 'digests', kind: 'blob', max_bytes: 64000 },
   },
   commit: {
     name: 'commit',

@@ -45,6 +45,8 @@ export const OptionsSchema = z.object({
   rounds_max: z.int().min(1).max(64).default(8),
   /** Before the window; 0 is no limit. */
   bytes_per_s_max: z.int().min(0).max(1e12).default(0),
+  /** A test of the engine: every page frame is compared, with a kernel made for it. */
+  check: z.boolean().default(false),
 });
 
 export const FaultSchema = z.object({
@@ -60,6 +62,19 @@ export const ReportPhaseSchema = z.object({
   /** From the beginning of the quarantine; negative before it. */
   start_ms: z.number(),
   duration_ms: z.number().nonnegative(),
+});
+
+/** What a comparison of all page frames has found; see workflow/memory-check.ts. */
+export const MemoryCheckSchema = z.object({
+  /** In the image on both sides. */
+  compared: z.int().nonnegative(),
+  differing: z.int().nonnegative(),
+  /** In the image on one side only. */
+  one_sided: z.int().nonnegative(),
+  /** Numbers of the first of those that differ or are one-sided. */
+  frames: z.array(z.int().nonnegative()).max(4096),
+  /** Of the kernel stack that was in use on either side. */
+  stack: z.array(z.int().nonnegative()).max(16),
 });
 
 /** The shape that the demo and scripts read; the orchestrator cannot know client and verification. */
@@ -85,6 +100,7 @@ export const ReportSchema = z.object({
     sent_bytes: bytes,
     sent_frozen_bytes: bytes,
   }),
+  check: MemoryCheckSchema.nullable().default(null),
   client: z.null(),
   verification: z.null(),
   environment: z.null(),

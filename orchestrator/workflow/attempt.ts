@@ -14,6 +14,7 @@ import type { Machine } from '../config.ts';
 import type { Link } from '../control/link.ts';
 import type { Offsets } from '../control/offsets.ts';
 import type { Engine, Fault, Migration } from '../store/record.ts';
+import { MemoryCheck } from './memory-check.ts';
 
 /** More stamps than phases and steps have ends, twice over; a peer that sends more is at fault. */
 const STAMPS_MAX = 128;
@@ -88,6 +89,7 @@ export class Attempt {
   readonly stamps: Stamp[] = [];
   /** Decided by the preflight, from what was asked for and what both kernels can do. */
   engine: Engine | undefined;
+  readonly check = new MemoryCheck();
   inventory: Inventory | undefined;
   target_facts: Facts | undefined;
   /** The source's wall clock less our monotonic clock, measured before the window. */
@@ -214,6 +216,7 @@ export class Attempt {
     if (message.type === 'waiting' && message.attempt !== this.id) return;
     party.hear(message);
     if (message.type === 'phase') this.#stamp(party, message);
+    if (message.type === 'frame_digests') this.#check(party, message);
     this.wake();
   }
 
@@ -221,6 +224,12 @@ export class Attempt {
   #isForeign(message: Message): boolean {
     if (!('attempt' in message) || message.type === 'waiting') return false;
     return message.attempt !== this.id || message.generation !== this.generation;
+  }
+
+  #check(party: Party, message: MessageOf<'frame_digests'>): void {
+    if (!this.migration.options.check) throw new PmsmError('protocol-error', 'nobody asked');
+    if (party.role === 'source') this.check.keep(message);
+    else this.check.compare(message);
   }
 
   #stamp(party: Party, { phase, edge, cycles }: MessageOf<'phase'>): void {

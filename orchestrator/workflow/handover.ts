@@ -10,6 +10,7 @@ import { type Site, timeoutOf } from './site.ts';
 import { transition } from './state.ts';
 
 const STANDBY_AWAY_MS = 3000;
+const CHECK_MS = 30_000;
 
 export async function commit(site: Site, attempt: Attempt): Promise<void> {
   requireBothSides(attempt);
@@ -92,6 +93,8 @@ export async function thaw(site: Site, attempt: Attempt): Promise<void> {
     () => attempt.resumed.said('thawed'),
     new PmsmError('thaw-unconfirmed'),
   );
+  if (!attempt.migration.options.check) return;
+  await attempt.until('the digests of memory', CHECK_MS, () => attempt.check.result());
 }
 
 /** The machine has moved already: what fails here is told, and changes nothing. */

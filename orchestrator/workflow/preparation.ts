@@ -91,7 +91,7 @@ async function startHelper(site: Site, attempt: Attempt): Promise<void> {
   if (!mac || !address) {
     throw new PmsmError('protocol-error', 'the standby did not name its migration interface');
   }
-  const { codec, stall_ms, keep_cache } = migration.options;
+  const { codec, stall_ms, keep_cache, check } = migration.options;
   await site.agents.start(attempt.source_machine, {
     attempt_id: attempt.id,
     generation: migration.generation,
@@ -103,7 +103,7 @@ async function startHelper(site: Site, attempt: Attempt): Promise<void> {
       port: site.config.stream_port,
     },
     orchestrator: { address, port: site.registry.control_port },
-    options: { engine: attempt.engine ?? 'full', codec, stall_ms, keep_cache },
+    options: { engine: attempt.engine ?? 'full', codec, stall_ms, keep_cache, check },
   });
   attempt.helper_started = true;
 }

@@ -27,6 +27,7 @@ export function makeReport(
     downtime_ms: { client: null, gap_before: null, window: window_ms },
     phases,
     memory: memoryOf(attempt),
+    check: attempt.check.result() ?? null,
     client: null,
     verification: null,
     environment: null,

@@ -68,6 +68,7 @@ function endAs(
       sent_bytes: unknown,
       sent_frozen_bytes: unknown,
     },
+    check: null,
     client: unknown,
     verification: unknown,
     environment: unknown,

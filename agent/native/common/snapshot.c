@@ -107,6 +107,12 @@ static int kernel_preload(struct snapshot_device *device, struct pmsm_snapshot_p
 	return call(device, PMSM_SNAPSHOT_PRELOAD, preload);
 }
 
+static int kernel_check(struct snapshot_device *device, struct pmsm_snapshot_check *check)
+{
+	check->size = sizeof(*check);
+	return call(device, PMSM_SNAPSHOT_CHECK, check);
+}
+
 static void kernel_close(struct snapshot_device *device)
 {
 	if (device->fd >= 0)
@@ -129,6 +135,7 @@ const struct snapshot_operations snapshot_kernel = {
     .delta = kernel_delta,
     .preload_begin = kernel_preload_begin,
     .preload = kernel_preload,
+    .check = kernel_check,
     .close = kernel_close,
 };
 

@@ -90,6 +90,24 @@ _Static_assert(sizeof(struct pmsm_snapshot_preload) == 32, "size of struct snaps
 #define PMSM_SNAPSHOT_PRELOAD_BEGIN _IOWR('3', 25, struct pmsm_snapshot_preload_begin)
 #define PMSM_SNAPSHOT_PRELOAD	    _IOWR('3', 26, struct pmsm_snapshot_preload)
 
+/* Only a kernel for tests has this: CONFIG_HIBERNATION_CHECK. See kernel-patches/abi/check.rst. */
+#define PMSM_SNAPSHOT_CHECK_STACK 8
+
+struct pmsm_snapshot_check {
+	__u32 size;
+	__u32 flags;
+	__u64 first_pfn;
+	__u64 digests;
+	__u32 digests_nr;
+	__u32 reserved;
+	__u64 frames;
+	__u64 stack[PMSM_SNAPSHOT_CHECK_STACK];
+};
+_Static_assert(sizeof(struct pmsm_snapshot_check) == 104, "size of struct snapshot_check");
+
+#define PMSM_SNAPSHOT_CHECK_BEGIN (1u << 0)
+#define PMSM_SNAPSHOT_CHECK	  _IOWR('3', 27, struct pmsm_snapshot_check)
+
 /* First page of an image, kernel/power/power.h: struct swsusp_info. */
 struct image_header {
 	char uts[6][65]; /* struct new_utsname; x86 writes its restore record over it */

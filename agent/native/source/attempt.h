@@ -105,6 +105,10 @@ bool kernel_is_ours(struct attempt *a); /* has our patches */
 /* While everything waits for this thread, it waits for nobody. */
 void be_urgent(bool urgent);
 
+/* memcheck.c */
+int memcheck_begin(struct attempt *a);
+int memcheck_send(struct attempt *a);
+
 /* hold.c: from commit on */
 int await_commit(struct attempt *a);
 int hold_given_up(struct attempt *a);

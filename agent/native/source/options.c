@@ -27,6 +27,7 @@ enum option_id {
 	OPT_CHUNK_KIB,
 	OPT_THREADS,
 	OPT_KEEP_CACHE,
+	OPT_CHECK,
 	OPT_KERNEL_IO,
 };
 
@@ -46,24 +47,25 @@ static const struct option long_options[] = {
     {"chunk-kib", required_argument, NULL, OPT_CHUNK_KIB},
     {"threads", required_argument, NULL, OPT_THREADS},
     {"keep-cache", no_argument, NULL, OPT_KEEP_CACHE},
+    {"check", no_argument, NULL, OPT_CHECK},
     {"kernel-io", required_argument, NULL, OPT_KERNEL_IO},
     {NULL, 0, NULL, 0},
 };
 
 void options_usage(void)
 {
-	fputs(
-	    "usage: pmsm-freeze facts [--probe]\n"
-	    "       pmsm-freeze run --attempt HEX32 --generation N --interface IF\n"
-	    "           --address A.B.C.D/LEN --orchestrator IP:PORT --target IP:PORT\n"
-	    "           --target-address A.B.C.D/LEN --target-mac MAC [--single-nic]\n"
-	    "           [--engine full|delta] [--codec auto|none|lz4|zstd] [--stall-ms 2000]\n"
-	    "           [--chunk-kib 256] [--threads N] [--keep-cache] [--kernel-io auto|single]\n"
-	    "       pmsm-freeze recover [--force]\n"
-	    "       pmsm-freeze network\n"
-	    "exit: 0 moved or done, 1 failed before anything changed, 2 usage,\n"
-	    "      4 rolled back: the source runs again, 5 held: a person decides\n",
-	    stderr);
+	fputs("usage: pmsm-freeze facts [--probe]\n"
+	      "       pmsm-freeze run --attempt HEX32 --generation N --interface IF\n"
+	      "           --address A.B.C.D/LEN --orchestrator IP:PORT --target IP:PORT\n"
+	      "           --target-address A.B.C.D/LEN --target-mac MAC [--single-nic]\n"
+	      "           [--engine full|delta] [--codec auto|none|lz4|zstd] [--stall-ms 2000]\n"
+	      "           [--chunk-kib 256] [--threads N] [--keep-cache] [--kernel-io auto|single] "
+	      "[--check]\n"
+	      "       pmsm-freeze recover [--force]\n"
+	      "       pmsm-freeze network\n"
+	      "exit: 0 moved or done, 1 failed before anything changed, 2 usage,\n"
+	      "      4 rolled back: the source runs again, 5 held: a person decides\n",
+	      stderr);
 }
 
 static bool parse_number(uint64_t *value, const char *text, uint64_t min, uint64_t max)
@@ -203,6 +205,8 @@ bool options_parse(struct options *o, int argc, char **argv)
 			single_nic = true;
 		else if (id == OPT_KEEP_CACHE)
 			o->keep_cache = true;
+		else if (id == OPT_CHECK)
+			o->check = true;
 		else if (!parse_one(o, id, optarg)) {
 			fprintf(stderr, "pmsm-freeze: not a valid value: %s\n", optarg);
 			return false;

@@ -24,6 +24,7 @@ struct options {
 	uint32_t chunk_bytes;
 	unsigned int threads;
 	bool keep_cache;
+	bool check;	       /* digests of all memory before and after, for tests */
 	bool kernel_io_single; /* one page a call, as on a stock kernel */
 };
 

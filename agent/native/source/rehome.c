@@ -159,6 +159,8 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	filesystems_thaw(&a->filesystems);
 	edge_mark(a, PMSM_PHASE_THAW, PMSM_EDGE_END);
 	control_send_thawed(a, PMSM_E_NONE);
+	if (memcheck_send(a))
+		log_text("the digests of memory did not arrive");
 	a->snapshot.ops->close(&a->snapshot);
 	guard_set(&a->guard, GUARD_IDLE);
 	state_move(&a->state, STATE_OWNER, STATE_MOVED);

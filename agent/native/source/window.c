@@ -196,6 +196,10 @@ static int do_send(struct attempt *a)
 	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_SEND);
 	/* Those after the copy are not in the image. While a thread reads, the device is busy. */
 	control_send_stamps(a);
+	error = memcheck_send(a);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_ORCHESTRATOR_LOST, error,
+				   "digests of memory: %s", strerror(-error));
 	error = pipeline_start(p, &image_cargo, a->codec, &a->snapshot, &a->stream);
 	if (error)
 		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start threads: %s",
@@ -275,6 +279,8 @@ int window_run(struct attempt *a)
 	if (error)
 		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
 				   "/dev/snapshot: %s", strerror(-error));
+	if (memcheck_begin(a))
+		return -1;
 	log_hold(true);
 	be_urgent(true);
 	for (size_t i = 0; i < ARRAY_SIZE(window); i++) {

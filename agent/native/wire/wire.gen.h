@@ -224,6 +224,7 @@ enum pmsm_message {
 	PMSM_MSG_PRECOPY = 33, /* the orchestrator orders the rounds of the pre-copy; only for the engine delta */
 	PMSM_MSG_ROUND = 34, /* how a round goes on: when it is complete, and about every second before */
 	PMSM_MSG_PRECOPIED = 35, /* the rounds are over, the target has loaded what they sent, and the prediction meets the limit */
+	PMSM_MSG_FRAME_DIGESTS = 36, /* a test of the engine: digests of page frames, when the image was made or restored */
 	PMSM_MSG_COMMIT = 24, /* commit is recorded: the source must give up now */
 	PMSM_MSG_GIVEN_UP = 25, /* from now on the source thaws only on an order */
 	PMSM_MSG_THAW = 26, /* the orchestrator orders a source that gave up to run again: the target is known not to run */
@@ -509,6 +510,17 @@ _Static_assert(offsetof(struct pmsm_msg_precopied, generation) == 16, "offset of
 _Static_assert(offsetof(struct pmsm_msg_precopied, rounds) == 24, "offset of pmsm_msg_precopied.rounds");
 _Static_assert(offsetof(struct pmsm_msg_precopied, predicted_downtime_ms) == 28, "offset of pmsm_msg_precopied.predicted_downtime_ms");
 
+/* a test of the engine: digests of page frames, when the image was made or restored; then digests, blob of at most 64000 bytes */
+struct pmsm_msg_frame_digests {
+	uint64_t first_pfn; /* number of the first frame */
+	uint64_t frames; /* entries that there are in all */
+	uint64_t stack[8]; /* frames of the kernel stack that was in use; 0 for none */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_frame_digests) == 80, "size of pmsm_msg_frame_digests");
+_Static_assert(offsetof(struct pmsm_msg_frame_digests, first_pfn) == 0, "offset of pmsm_msg_frame_digests.first_pfn");
+_Static_assert(offsetof(struct pmsm_msg_frame_digests, frames) == 8, "offset of pmsm_msg_frame_digests.frames");
+_Static_assert(offsetof(struct pmsm_msg_frame_digests, stack) == 16, "offset of pmsm_msg_frame_digests.stack");
+
 /* commit is recorded: the source must give up now */
 struct pmsm_msg_commit {
 	uint8_t attempt[16]; /* attempt id */
@@ -744,6 +756,8 @@ static inline const char *pmsm_message_name(uint16_t type)
 		return "round";
 	case 35:
 		return "precopied";
+	case 36:
+		return "frame_digests";
 	case 24:
 		return "commit";
 	case 25:
@@ -807,6 +821,7 @@ static inline bool pmsm_message_known(uint16_t type)
 	case PMSM_MSG_PRECOPY:
 	case PMSM_MSG_ROUND:
 	case PMSM_MSG_PRECOPIED:
+	case PMSM_MSG_FRAME_DIGESTS:
 	case PMSM_MSG_COMMIT:
 	case PMSM_MSG_GIVEN_UP:
 	case PMSM_MSG_THAW:
@@ -871,6 +886,8 @@ static inline size_t pmsm_fixed_bytes(uint16_t type)
 		return 56;
 	case PMSM_MSG_PRECOPIED:
 		return 32;
+	case PMSM_MSG_FRAME_DIGESTS:
+		return 80;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:
@@ -954,6 +971,8 @@ static inline size_t pmsm_max_payload_bytes(uint16_t type)
 		return 56;
 	case PMSM_MSG_PRECOPIED:
 		return 32;
+	case PMSM_MSG_FRAME_DIGESTS:
+		return 64080;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:
@@ -1000,6 +1019,7 @@ static inline bool pmsm_message_has_tail(uint16_t type)
 	switch (type) {
 	case PMSM_MSG_ERROR:
 	case PMSM_MSG_FACTS:
+	case PMSM_MSG_FRAME_DIGESTS:
 	case PMSM_MSG_PROBE:
 	case PMSM_MSG_CHUNK:
 	case PMSM_MSG_PAGES:

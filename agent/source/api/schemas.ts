@@ -67,6 +67,7 @@ export const StartAttemptSchema = z.strictObject({
       stall_ms: z.int().min(100).max(60_000).default(2000),
       keep_cache: z.boolean().default(false),
       threads: z.int().min(1).max(256).optional(),
+      check: z.boolean().default(false),
     })
     .prefault({}),
 });

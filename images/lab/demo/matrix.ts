@@ -1,70 +1,36 @@
 /**
- * Every kind of run that the first migration must stand, one after the other, each a demo of its
- * own. The results go to docs/results/first-migration.md after every run.
+ * Every kind of run that an engine must stand, one after the other, each a demo of its own. The
+ * results go to a page of docs/results/ after every run.
  *
- *     matrix.ts [--resume] [--only NAME]
+ *     matrix.ts [first-migration|delta] [--resume] [--only NAME]
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError } from 'commander';
 import { z } from 'zod';
 import { inTree } from '../../paths.ts';
 import { type ReportFile, ReportFileSchema } from './report/schema.ts';
-import {
-  type DowntimeLimits,
-  type MatrixResult,
-  MatrixResultSchema,
-  renderResults,
-  summariseRun,
-} from './results.ts';
+import { type MatrixResult, MatrixResultSchema, renderResults, summariseRun } from './results.ts';
+import { MATRICES, type Matrix, type Run } from './runs.ts';
 
 const DEMO = new URL('./main.ts', import.meta.url).pathname;
 const BUILD = inTree('build/matrix');
-const STATE = resolve(BUILD, 'results.json');
-const PAGE = inTree('docs/results/first-migration.md');
-
-interface Run {
-  name: string;
-  words: readonly string[];
-  times?: number;
-  limits?: DowntimeLimits;
-}
-
-const DEFAULT_LIMITS = { median_ms: 5000, longest_ms: 7000 };
-const STOCK_LIMITS = { median_ms: 9000, longest_ms: 9000 };
-
-const RUNS: readonly Run[] = [
-  { name: 'default', words: [], times: 5, limits: DEFAULT_LIMITS },
-  { name: 'there and back, ten moves', words: ['--moves', '10'] },
-  { name: 'two CPUs', words: ['--cpus', '2'] },
-  { name: '1 GiB', words: ['--memory', '1024'] },
-  { name: '4 GiB', words: ['--memory', '4096'] },
-  { name: 'NVMe', words: ['--disk', 'nvme'] },
-  { name: 'virtio', words: ['--nic', 'virtio', '--disk', 'virtio'] },
-  { name: 'sysbench', words: ['--load', 'oltp'] },
-  {
-    name: 'stock kernel, virtio',
-    words: ['--kernel', 'stock', '--nic', 'virtio'],
-    times: 3,
-    limits: STOCK_LIMITS,
-  },
-  { name: 'stock kernel, e1000e', words: ['--kernel', 'stock'], times: 3, limits: STOCK_LIMITS },
-  { name: 'one network card', words: ['--single-nic'] },
-  { name: 'MariaDB', words: ['--database', 'mariadb'] },
-];
 
 async function main(): Promise<number> {
   const command = new Command('matrix')
+    .addArgument(new Argument('[matrix]').choices(Object.keys(MATRICES)).default('first-migration'))
     .option('--resume', 'leave out what has passed already', false)
     .option('--only <name>', 'this run alone')
     .exitOverride()
     .parse();
   const { resume, only } = command.opts<{ resume: boolean; only?: string }>();
+  const matrix = MATRICES[String(command.processedArgs[0])] as Matrix;
+  const state = resolve(BUILD, `${matrix.file}.json`);
   mkdirSync(BUILD, { recursive: true });
-  const results = readState();
+  const results = readState(state);
   let failed = 0;
-  for (const run of RUNS) {
+  for (const run of matrix.runs) {
     const { name } = run;
     if (only !== undefined && only !== name) continue;
     if (resume && results.find((result) => result.name === name)?.ok === true) continue;
@@ -72,20 +38,21 @@ async function main(): Promise<number> {
     const result = await runAll(run);
     const kept = results.filter((other) => other.name !== name);
     results.splice(0, results.length, ...kept, result);
-    writeWhole(STATE, `${JSON.stringify(results, null, 1)}\n`);
-    writeWhole(PAGE, renderResults(inOrder(results)));
+    writeWhole(state, `${JSON.stringify(results, null, 1)}\n`);
+    const page = inTree(`docs/results/${matrix.file}`);
+    writeWhole(page, renderResults(matrix.title, inOrder(matrix, results)));
     if (!result.ok) failed += 1;
   }
   return failed === 0 ? 0 : 1;
 }
 
-function inOrder(results: readonly MatrixResult[]): MatrixResult[] {
-  return RUNS.flatMap((run) => results.find((result) => result.name === run.name) ?? []);
+function inOrder(matrix: Matrix, results: readonly MatrixResult[]): MatrixResult[] {
+  return matrix.runs.flatMap((run) => results.find((result) => result.name === run.name) ?? []);
 }
 
-function readState(): MatrixResult[] {
-  if (!existsSync(STATE)) return [];
-  return z.array(MatrixResultSchema).parse(JSON.parse(readFileSync(STATE, 'utf8')));
+function readState(path: string): MatrixResult[] {
+  if (!existsSync(path)) return [];
+  return z.array(MatrixResultSchema).parse(JSON.parse(readFileSync(path, 'utf8')));
 }
 
 async function runAll({ name, words, times = 1, limits }: Run): Promise<MatrixResult> {

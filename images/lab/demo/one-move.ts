@@ -65,7 +65,12 @@ export async function makeMove(
   }
   await waitForHost(stage.orchestrator, source, 'running', STATE_LIMIT_MS);
   await waitForHost(stage.orchestrator, target, 'standby', STATE_LIMIT_MS);
-  const order = { source, target, engine: options.engine, options: { codec: options.codec } };
+  const order = {
+    source,
+    target,
+    engine: options.engine,
+    options: { codec: options.codec, check: options.check },
+  };
   const moved = await move(stage.orchestrator, order, onEvent);
   await load.commitsAfter(attemptOf(moved).end_ns, ANSWER_LIMIT_MS);
   const commits = load.commits();

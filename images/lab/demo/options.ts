@@ -18,6 +18,8 @@ export const DemoOptionsSchema = z.strictObject({
   json: z.string().min(1).nullable(),
   /** Leaves the run's directory with consoles and records behind. */
   keep: z.boolean(),
+  /** Compares every page frame; needs a kernel that can. */
+  check: z.boolean(),
 });
 
 export type DemoOptions = z.infer<typeof DemoOptionsSchema>;
@@ -25,7 +27,7 @@ export type DemoOptions = z.infer<typeof DemoOptionsSchema>;
 export function parseOptions(words: readonly string[]): DemoOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
-  const { json, keep, engine, load, moves, codec, memory, ...lab } = command.opts();
+  const { json, keep, check, engine, load, moves, codec, memory, ...lab } = command.opts();
   const { singleNic: single_nic, ...rest } = lab;
   const parsed = DemoOptionsSchema.safeParse({
     lab: { ...rest, memory_mib: memory, single_nic },
@@ -35,6 +37,7 @@ export function parseOptions(words: readonly string[]): DemoOptions {
     codec,
     json: json ?? null,
     keep,
+    check,
   });
   if (!parsed.success) throw new PmsmError('bad-request', z.prettifyError(parsed.error));
   return parsed.data;
@@ -60,6 +63,7 @@ function makeCommand(): Command {
     .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))
     .option('--json <file>', 'write the report there as well; - is standard output')
     .option('--keep', 'keep consoles and records of the run', false)
+    .option('--check', 'compare every page frame (needs a kernel made for it)', false)
     .showHelpAfterError('(--help lists the options)')
     .exitOverride();
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { formatBytes } from './report/format.ts';
 import { median } from './report/median.ts';
 import type { Report, ReportFile } from './report/schema.ts';
+import type { DowntimeLimits } from './runs.ts';
 import { failuresOf } from './verdict.ts';
 
 export const MatrixResultSchema = z.object({
@@ -26,12 +27,6 @@ export const MatrixResultSchema = z.object({
 
 export type MatrixResult = z.infer<typeof MatrixResultSchema>;
 
-/** What the client may see in a run of the matrix. */
-export interface DowntimeLimits {
-  median_ms: number;
-  longest_ms: number;
-}
-
 /** One line for the demos of one kind of run, each with its file. */
 export function summariseRun(
   name: string,
@@ -45,7 +40,8 @@ export function summariseRun(
   const last = moves.at(-1);
   const known = (pick: (move: Report) => number | null) => moves.flatMap((m) => pick(m) ?? []);
   const client_ms = known((move) => move.downtime_ms.client);
-  const tooLong = limits ? beyond(client_ms, limits) : [];
+  const window_ms = known((move) => move.downtime_ms.window);
+  const tooLong = limits ? beyond(client_ms, window_ms, limits) : [];
   return {
     name,
     words: [...words],
@@ -55,7 +51,7 @@ export function summariseRun(
     times: files.length,
     moves: moves.length,
     client_ms,
-    window_ms: known((move) => move.downtime_ms.window),
+    window_ms,
     sent_frozen_bytes: known((move) => move.memory.sent_frozen_bytes),
     rows: clients.reduce((sum, { committed }) => sum + committed, 0),
     lost: clients.reduce((sum, { lost }) => sum + lost, 0),
@@ -70,20 +66,29 @@ export function summariseRun(
   };
 }
 
-function beyond(client_ms: readonly number[], limits: DowntimeLimits): string[] {
+function beyond(
+  client_ms: readonly number[],
+  window_ms: readonly number[],
+  limits: DowntimeLimits,
+): string[] {
+  const { longest_ms = Number.POSITIVE_INFINITY, window_median_ms } = limits;
   const middle = median(client_ms);
   const longest = Math.max(...client_ms);
+  const window = median(window_ms) ?? Number.POSITIVE_INFINITY;
   return [
     ...(middle === null || middle > limits.median_ms
       ? [`the median for the client is ${seconds(middle)}, more than ${seconds(limits.median_ms)}`]
       : []),
-    ...(longest > limits.longest_ms
-      ? [`the client saw ${seconds(longest)}, more than ${seconds(limits.longest_ms)}`]
+    ...(longest > longest_ms
+      ? [`the client saw ${seconds(longest)}, more than ${seconds(longest_ms)}`]
+      : []),
+    ...(window_median_ms !== undefined && window > window_median_ms
+      ? [`the median window is ${seconds(window)}, more than ${seconds(window_median_ms)}`]
       : []),
   ];
 }
 
-export function renderResults(results: readonly MatrixResult[]): string {
+export function renderResults(title: string, results: readonly MatrixResult[]): string {
   const head = [
     'run',
     'options',
@@ -113,7 +118,7 @@ export function renderResults(results: readonly MatrixResult[]): string {
     result.failures.map((failure) => `- ${result.name}: ${failure.replaceAll('\n', ' ')}`),
   );
   return [
-    '# First migration: results',
+    `# ${title}`,
     '',
     'Written by `images/lab/demo/matrix.ts`; each line is `npm run demo` with the options named. *Client* is the',
     'longest gap between two successful commits that overlaps the attempt, on one connection that never reconnects.',

@@ -182,7 +182,7 @@ t.test('a helper that cannot be run', async (t) => {
   const helper = new Helper('/nonexistent/pmsm-freeze', machine, log);
   helper.start({
     ...START,
-    options: { engine: 'full', codec: 'auto', stall_ms: 2000, keep_cache: false },
+    options: { engine: 'full', codec: 'auto', stall_ms: 2000, keep_cache: false, check: false },
   });
   await helper.settled();
   t.match(helper.attempt(ID), { state: 'failed', detail: /ENOENT/ });

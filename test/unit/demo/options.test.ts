@@ -25,7 +25,7 @@ t.test('everything can be said', async (t) => {
   const words =
     '--memory 1024 --cpus 2 --nic virtio --disk nvme --database mariadb --kernel stock ' +
     '--packages redis,nginx --single-nic --engine delta --load oltp --moves 10 --codec lz4 ' +
-    '--json - --keep';
+    '--json - --keep --check';
   t.strictSame(parseOptions(words.split(' ')), {
     lab: {
       memory_mib: 1024,
@@ -43,6 +43,7 @@ t.test('everything can be said', async (t) => {
     codec: 'lz4',
     json: '-',
     keep: true,
+    check: true,
   });
 });
 

@@ -19,7 +19,7 @@ t.test('a run as a line of the table', async (t) => {
   const file = makeFile([sampleReport(), slow], 2);
   const result = summariseRun('two', ['--moves', '2'], [file], { exit: 0, seconds: 60 });
   t.match(result, { ok: true, client_ms: [3160.3, 5160.3], lost: 0, failures: [] });
-  const text = renderResults([result]);
+  const text = renderResults('Results', [result]);
   t.match(text, '| two | `--moves 2` | 2 | 4.16 s | 5.16 s | 2.98 s | 276 MiB | 2841 / 0 |');
   t.notMatch(text, 'What did not hold');
 });
@@ -27,8 +27,11 @@ t.test('a run as a line of the table', async (t) => {
 t.test('a run that failed says why, and one without moves is no success', async (t) => {
   const file = makeFile([refusedReport()], 1);
   const failed = summariseRun('bad', [], [file], { exit: 3, seconds: 1 });
-  t.match(renderResults([failed]), /no \(exit 3\)/);
-  t.match(renderResults([failed]), '- bad: move 1: kernel-mismatch: 6.12.107-1 and 6.12.110-1');
+  t.match(renderResults('Results', [failed]), /no \(exit 3\)/);
+  t.match(
+    renderResults('Results', [failed]),
+    '- bad: move 1: kernel-mismatch: 6.12.107-1 and 6.12.110-1',
+  );
   const empty = summariseRun('none', [], [makeFile([], 1)], { exit: 2, seconds: 1 });
   t.equal(empty.ok, false);
   const crashed = summariseRun('x', [], [makeFile([sampleReport()], 1)], { exit: 1, seconds: 1 });
@@ -42,7 +45,7 @@ t.test('several demos in one line, judged by limits', async (t) => {
   const limited = (median_ms: number, longest_ms: number) =>
     summariseRun('three', [], files, { exit: 0, seconds: 9, limits: { median_ms, longest_ms } });
   t.match(limited(5000, 7000), { ok: true, times: 3, moves: 3, rows: 3 * 2841, failures: [] });
-  t.match(renderResults([limited(5000, 7000)]), '| three | 3 x | 3 | 3.16 s | 5.16 s |');
+  t.match(renderResults('Results', [limited(5000, 7000)]), '| three | 3 x | 3 | 3.16 s | 5.16 s |');
   t.match(limited(5000, 5000), {
     ok: false,
     failures: ['the client saw 5.16 s, more than 5.00 s'],

@@ -61,6 +61,7 @@ export function sampleReport(): Report {
     warnings: [],
     ok: true,
     engine: 'full',
+    check: null,
     owner: 'target',
     outcome: 'moved',
     error: null,

@@ -1,0 +1,75 @@
+/** What each matrix runs, and what it must hold. */
+
+/** What a client, and the machine itself, may see in a run. */
+export interface DowntimeLimits {
+  readonly median_ms: number;
+  readonly longest_ms?: number;
+  readonly window_median_ms?: number;
+}
+
+export interface Run {
+  readonly name: string;
+  readonly words: readonly string[];
+  readonly times?: number;
+  readonly limits?: DowntimeLimits;
+}
+
+export interface Matrix {
+  readonly title: string;
+  /** Of its page in docs/results/. */
+  readonly file: string;
+  readonly runs: readonly Run[];
+}
+
+const FULL = ['--engine', 'full'];
+const DELTA = ['--engine', 'delta'];
+const DELTA_VIRTIO = ['--engine', 'delta', '--nic', 'virtio'];
+const FULL_LIMITS = { median_ms: 5000, longest_ms: 7000 };
+const STOCK_LIMITS = { median_ms: 9000, longest_ms: 9000 };
+const DELTA_LIMITS = { median_ms: 900, window_median_ms: 650 };
+
+const FIRST_MIGRATION: Matrix = {
+  title: 'First migration: results',
+  file: 'first-migration.md',
+  runs: [
+    { name: 'default', words: FULL, times: 5, limits: FULL_LIMITS },
+    { name: 'there and back, ten moves', words: [...FULL, '--moves', '10'] },
+    { name: 'two CPUs', words: [...FULL, '--cpus', '2'] },
+    { name: '1 GiB', words: [...FULL, '--memory', '1024'] },
+    { name: '4 GiB', words: [...FULL, '--memory', '4096'] },
+    { name: 'NVMe', words: [...FULL, '--disk', 'nvme'] },
+    { name: 'virtio', words: [...FULL, '--nic', 'virtio', '--disk', 'virtio'] },
+    { name: 'sysbench', words: [...FULL, '--load', 'oltp'] },
+    {
+      name: 'stock kernel, virtio',
+      words: ['--kernel', 'stock', '--nic', 'virtio'],
+      times: 3,
+      limits: STOCK_LIMITS,
+    },
+    { name: 'stock kernel, e1000e', words: ['--kernel', 'stock'], times: 5, limits: STOCK_LIMITS },
+    { name: 'one network card', words: [...FULL, '--single-nic'] },
+    { name: 'MariaDB', words: [...FULL, '--database', 'mariadb'] },
+  ],
+};
+
+const DELTA_MATRIX: Matrix = {
+  title: 'Delta images: results',
+  file: 'delta.md',
+  runs: [
+    { name: 'virtio', words: DELTA_VIRTIO, times: 10, limits: DELTA_LIMITS },
+    { name: 'e1000e', words: DELTA, times: 3 },
+    { name: 'there and back, ten moves', words: [...DELTA_VIRTIO, '--moves', '10'] },
+    { name: 'two CPUs', words: [...DELTA_VIRTIO, '--cpus', '2'] },
+    { name: '1 GiB', words: [...DELTA_VIRTIO, '--memory', '1024'] },
+    { name: '4 GiB', words: [...DELTA_VIRTIO, '--memory', '4096'] },
+    { name: 'NVMe', words: [...DELTA_VIRTIO, '--disk', 'nvme'] },
+    { name: 'sysbench', words: [...DELTA_VIRTIO, '--load', 'oltp'] },
+    { name: 'one network card', words: [...DELTA_VIRTIO, '--single-nic'] },
+    { name: 'MariaDB', words: [...DELTA_VIRTIO, '--database', 'mariadb'] },
+  ],
+};
+
+export const MATRICES: Readonly<Record<string, Matrix>> = {
+  'first-migration': FIRST_MIGRATION,
+  delta: DELTA_MATRIX,
+};

@@ -1,0 +1,80 @@
+/**
+ * Compares what all page frames held when the image was made with what they hold after it was
+ * restored: a test of the engines, asked for with the option `check`. The digests come from the
+ * kernels, which take them with nothing else running (kernel-patches/abi/check.rst).
+ */
+import { PmsmError } from '../../agent/wire/errors.ts';
+import type { MessageOf } from '../../agent/wire/wire.gen.ts';
+import type { Report } from '../store/record.ts';
+
+/** Digests of 64 GiB; tests are smaller. */
+const FRAMES_MAX = 16 * 1024 * 1024;
+const NAMED_MAX = 4096;
+
+export type MemoryCheckResult = NonNullable<Report['check']>;
+
+export class MemoryCheck {
+  readonly #source = new Map<number, Uint8Array>();
+  readonly #result: MemoryCheckResult = {
+    compared: 0,
+    differing: 0,
+    one_sided: 0,
+    frames: [],
+    stack: [],
+  };
+  #frames = 0;
+  #seen = 0;
+
+  /** From the source, before the jump. */
+  keep({ first_pfn, frames, digests, stack }: MessageOf<'frame_digests'>): void {
+    if (frames > FRAMES_MAX) throw new PmsmError('protocol-error', 'too much memory to check');
+    this.#frames = Number(frames);
+    this.#source.set(Number(first_pfn), Uint8Array.from(digests));
+    this.#noteStack(stack);
+  }
+
+  /** From the resumed machine, in the same pieces. */
+  compare({ first_pfn, digests, stack }: MessageOf<'frame_digests'>): void {
+    const before = this.#source.get(Number(first_pfn));
+    if (before?.length !== digests.length) {
+      throw new PmsmError('protocol-error', 'digests of other frames than the source has sent');
+    }
+    this.#noteStack(stack);
+    const ours = viewOf(before);
+    const theirs = viewOf(digests);
+    for (let at = 0; at < digests.length; at += 8) {
+      this.#compareOne(
+        Number(first_pfn) + at / 8,
+        ours.getBigUint64(at, true),
+        theirs.getBigUint64(at, true),
+      );
+    }
+    this.#seen += digests.length / 8;
+  }
+
+  /** Undefined as long as not everything was compared. */
+  result(): MemoryCheckResult | undefined {
+    return this.#frames > 0 && this.#seen >= this.#frames ? this.#result : undefined;
+  }
+
+  #compareOne(pfn: number, before: bigint, after: bigint): void {
+    const result = this.#result;
+    if (before !== 0n && after !== 0n) result.compared += 1;
+    if (before === after) return;
+    if (before === 0n || after === 0n) result.one_sided += 1;
+    else result.differing += 1;
+    if (result.frames.length < NAMED_MAX) result.frames.push(pfn);
+  }
+
+  #noteStack(stack: readonly bigint[]): void {
+    for (const pfn of stack.map(Number)) {
+      if (pfn !== 0 && !this.#result.stack.includes(pfn) && this.#result.stack.length < 16) {
+        this.#result.stack.push(pfn);
+      }
+    }
+  }
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,186 @@
+/**
+ * What only the engine delta can do, and how it fails: memory goes over while the machine works, so a fault before the
+ * window must not even be noticed; a machine that uses most of its memory moves; one that changes too fast stays.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { attemptOf } from '../../images/lab/demo/assemble.ts';
+import { findGaps } from '../../images/lab/demo/gaps.ts';
+import { Load } from '../../images/lab/demo/load.ts';
+import { isBegin, type Moved, move, waitForHost } from '../../images/lab/demo/migrate.ts';
+import { Lab } from '../../images/lab/lab.ts';
+import { textProgress } from '../../images/progress.ts';
+import { Client } from '../../orchestrator/cli/client.ts';
+import type { MigrationEvent } from '../../orchestrator/store/record.ts';
+
+// A migration takes what it takes; the runner has the limit.
+t.setTimeout(0);
+
+const PROMPT_MS = 90_000;
+/** What a client sees of an attempt that never stopped the machine: the rounds take their share of the CPU. */
+const UNTOUCHED_MS_MAX = 2500;
+/** One CPU, 1.6 GiB in use: three times what the usual machine may take. */
+const FULL_MACHINE_MS_MAX = 3000;
+
+/**
+ * A process with memory of its own, each page of which says which page it is. SIGUSR1: looks at all of them. With
+ * `storm` it writes to them as fast as it can.
+ */
+const HOG = String.raw`
+use strict;
+my ($pages, $mode) = @ARGV;
+my $memory = "\xa5\x3c\x17\x99" x ($pages * 1024);
+substr($memory, $_ * 4096, 8) = pack("Q", $_) for 0 .. $pages - 1;
+sub say_it {
+  open(my $f, ">", "/var/tmp/hog") or die;
+  print $f shift;
+  close($f);
+  rename("/var/tmp/hog", "/var/tmp/hog.said");
+}
+$SIG{USR1} = sub {
+  my $wrong = 0;
+  for (0 .. $pages - 1) {
+    $wrong++ if substr($memory, $_ * 4096, 12) ne pack("Q", $_) . "\xa5\x3c\x17\x99";
+  }
+  say_it("wrong $wrong\n");
+};
+say_it("ready\n");
+my $n = 0;
+while ($mode eq "storm") {
+  substr($memory, $_ * 4096 + 100, 8) = pack("Q", $n++) for 0 .. $pages - 1;
+}
+sleep(1) while 1;
+`;
+
+const progress = textProgress();
+const lab = await Lab.start({ saved: true, nic: 'virtio' }, progress);
+t.teardown(() => lab.stop());
+const orchestrator = new Client({ socketPath: lab.orchestratorSocket });
+const load = await Load.start('light', lab.runDir, (argv) => lab.inside(argv), progress);
+const order = { source: 'node1', target: 'node2', engine: 'delta' } as const;
+
+async function setFault(fault: string): Promise<void> {
+  const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
+  await lab.ssh(`systemctl ${set}; systemctl restart pmsm-agent`);
+}
+
+async function attempt(
+  onEvent: (event: MigrationEvent) => void = () => undefined,
+  options = {},
+): Promise<Moved> {
+  await waitForHost(orchestrator, 'node1', 'running', PROMPT_MS);
+  await waitForHost(orchestrator, 'node2', 'standby', PROMPT_MS);
+  return await move(orchestrator, { ...order, options }, onEvent);
+}
+
+/** The source was never stopped: no window, and a client that saw hardly anything. */
+async function checkUntouched(t: Test, moved: Moved, code: RegExp): Promise<void> {
+  t.match(moved.report, { owner: 'source', outcome: 'rolled-back' });
+  t.match(moved.report.error?.code, code);
+  t.equal(moved.report.downtime_ms.window, null, 'it never stood still');
+  t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
+  const { client } = findGaps(load.commits(), attemptOf(moved));
+  t.ok(client !== null && client <= UNTOUCHED_MS_MAX, `the client saw ${client} ms`);
+  const rules = await lab.ssh('/opt/pmsm/pmsm-freeze recover 2>&1 || true');
+  t.match(rules, /0 file systems thawed, quarantine was not there/, 'nothing was left behind');
+}
+
+async function startHog(pages: number, mode: string): Promise<void> {
+  const script = Buffer.from(HOG).toString('base64');
+  await lab.ssh(
+    `rm -f /var/tmp/hog.said; echo ${script} | base64 -d >/var/tmp/hog.pl; ` +
+      `systemd-run --quiet --collect --unit hog perl /var/tmp/hog.pl ${pages} ${mode}`,
+  );
+  t.equal(await hogSaid(), 'ready');
+}
+
+async function hogSaid(): Promise<string> {
+  for (const deadline = performance.now() + PROMPT_MS; performance.now() < deadline; ) {
+    const said = await lab.ssh('cat /var/tmp/hog.said 2>/dev/null || true');
+    if (said !== '') return said.trim();
+    await sleep(200);
+  }
+  return 'nothing';
+}
+
+for (const [fault, what, code] of [
+  ['F05:kill', 'the helper is killed before the rounds', /^source-lost$/],
+  ['F05:stall', 'a round stops flowing', /^stalled$/],
+] as const) {
+  t.test(`${fault}: ${what}`, async (t) => {
+    await setFault(fault);
+    await checkUntouched(t, await attempt(), code);
+    await setFault('');
+  });
+}
+
+t.test('a migration is cancelled in its rounds', async (t) => {
+  let asked = false;
+  const moved = await attempt((event) => {
+    if (asked || !isBegin(event, 'precopy')) return;
+    asked = true;
+    void orchestrator.list(1).then(([newest]) => newest && orchestrator.cancel(newest.id));
+  });
+  await checkUntouched(t, moved, /^cancelled$/);
+});
+
+t.test('the standby loses power in a round', async (t) => {
+  const moved = await attempt((event) => {
+    if (isBegin(event, 'precopy')) void lab.machines.node2.powerOff();
+  });
+  await checkUntouched(t, moved, /^(stream-failed|target-lost|stalled)$/);
+  await sleep(500);
+  await lab.recycle(lab.machines.node2);
+});
+
+t.test('F09:stall: the image stops flowing in the window', async (t) => {
+  await setFault('F09:stall');
+  const moved = await attempt();
+  t.match(moved.report, { owner: 'source', outcome: 'rolled-back' });
+  // Whichever comes first: nothing moved for 2 s, or the window is three times as long as predicted.
+  t.match(moved.report.error?.code, /^(stalled|window-overrun)$/);
+  t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
+  const { client } = findGaps(load.commits(), attemptOf(moved));
+  t.ok(client !== null && client <= 7000, `the client saw ${client} ms`);
+  await setFault('');
+});
+
+t.test('a machine that changes faster than it can be sent stays', async (t) => {
+  await startHog(60_000, 'storm');
+  const rounds: MigrationEvent['data'][] = [];
+  const options = { downtime_limit_ms: 900, rounds_max: 4 };
+  const moved = await attempt(({ kind, data }) => {
+    if (kind === 'round' && data.state === 'complete') rounds.push(data);
+  }, options);
+  await checkUntouched(t, moved, /^not-converging$/);
+  t.match(moved.report.error?.detail, /round \d+ still sent \d+ MB in \d+ ms.*900 ms are allowed/);
+  t.ok(rounds.length >= 2 && rounds.length <= 4, `${rounds.length} rounds`);
+  await lab.ssh('systemctl stop hog');
+});
+
+t.test('a machine that uses four fifths of its memory moves', async (t) => {
+  await lab.ssh('head -c 300M /dev/urandom >/dev/shm/file; sha256sum /dev/shm/file >/var/tmp/sum');
+  await startHog(210_000, 'quiet');
+  await lab.ssh('head -c 60M /dev/zero >/var/tmp/dirty');
+  const [total = 0, free = 0] = (await lab.ssh("free -m | awk '/^Mem:/{print $2, $7}'"))
+    .split(' ')
+    .map(Number);
+  const used = (total - free) / total;
+  t.ok(used >= 0.78, `${Math.round(used * 100)} % are in use`);
+  const full = await orchestrator.preflight('node1', 'node2', 'full');
+  t.notOk(full.ok, 'the engine full refuses it');
+  t.ok(
+    full.findings.some(({ code, severity }) => code === 'memory-too-full' && severity === 'refuse'),
+  );
+  const moved = await attempt();
+  t.match(moved.report, { ok: true, engine: 'delta', outcome: 'moved', owner: 'target' });
+  t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
+  const { client } = findGaps(load.commits(), attemptOf(moved));
+  t.ok(client !== null && client <= FULL_MACHINE_MS_MAX, `the client saw ${client} ms`);
+  t.match(await lab.ssh('sha256sum --check /var/tmp/sum'), /OK/, 'the file in memory is the same');
+  await lab.ssh('rm /var/tmp/hog.said; systemctl kill --signal USR1 hog');
+  t.equal(await hogSaid(), 'wrong 0', 'so is every page of the process');
+  const check = await load.rest();
+  t.match(check, { lost: 0, connection_survived: true, rows_agree: true, errors: [] });
+  await load.stop();
+});
