@@ -118,11 +118,13 @@ function rootCause(attempt: Attempt, failure: PmsmError): PmsmError {
   if (failure.code !== 'stream-failed' && failure.code !== 'stalled') return failure;
   const { source, standby } = attempt;
   if (standby.error && standby.error.code !== 'stream-failed') return standby.error;
+  if (source.error && source.error.code !== 'stream-failed') return source.error;
   const thawedBy = attempt.thawedBy();
   if (thawedBy === 'stalled') return new PmsmError('stalled', source.error?.detail ?? '');
   // A standby that names the broken stream lives, even if it is about to connect anew.
   const targetLives = standby.error !== undefined || !standby.lost;
-  if (!thawedBy && source.lost && targetLives) return new PmsmError('source-lost');
+  const wordless = !thawedBy && !source.error;
+  if (wordless && source.lost && targetLives) return new PmsmError('source-lost');
   return failure;
 }
 

@@ -173,6 +173,7 @@ t.test('a machine that uses four fifths of its memory moves', async (t) => {
     full.findings.some(({ code, severity }) => code === 'memory-too-full' && severity === 'refuse'),
   );
   const moved = await attempt();
+  t.equal(moved.report.error, null);
   t.match(moved.report, { ok: true, engine: 'delta', outcome: 'moved', owner: 'target' });
   t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
   const { client } = findGaps(load.commits(), attemptOf(moved));

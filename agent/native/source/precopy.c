@@ -28,10 +28,10 @@
  */
 #define FIXED_MS 400
 /*
- * The window looks at every frame about as often as a round does: the comparison, the scan, and the
- * list of frames, which the target reads too.
+ * For every frame the window compares, scans, and sends and reads an entry of a list: together about
+ * what a round takes to look at it, which copies it first.
  */
-#define LOOKS_IN_WINDOW 2
+#define LOOKS_IN_WINDOW 1
 /* A page of the image costs more than one of a round: copied, read, and loaded, all in turn. */
 #define PAGE_COST_FACTOR 2
 
