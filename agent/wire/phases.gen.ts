@@ -75,7 +75,7 @@ export const PHASES = [
   { name: 'jump', number: 12, side: 'target', owner: 'in-doubt', timeout_ms: 15000, fault: 'F12', does: 'the standby\'s kernel gives way to the image', undo: 'make certain that the target does not run, then order the source to thaw' },
   { name: 'alive', number: 13, side: 'target', owner: 'in-doubt', timeout_ms: 15000, fault: 'F13', does: 'the resumed machine, still quarantined and frozen, takes the target\'s migration address and reports', undo: 'make certain that the target does not run, then order the source to thaw' },
   { name: 'go', number: 14, side: 'orchestrator', owner: 'target', timeout_ms: 2000, fault: 'F14', does: 'records go durably; from here on the target owns the state', undo: 'none is needed' },
-  { name: 'thaw', number: 15, side: 'target', owner: 'target', timeout_ms: 10000, fault: 'F15', does: 'thaws file systems, lifts the quarantine, announces, sets the clock, thaws processes; the window ends', undo: 'none is needed' },
+  { name: 'thaw', number: 15, side: 'target', owner: 'target', timeout_ms: 10000, fault: 'F15', does: 'lifts the quarantine, announces, sets the clock, thaws processes and file systems; the window ends', undo: 'none is needed' },
   { name: 'release', number: 16, side: 'source', owner: 'target', timeout_ms: 10000, fault: 'F16', does: 'powers the vacated machine off', undo: 'none is needed' },
 ] as const satisfies readonly Phase[];
 

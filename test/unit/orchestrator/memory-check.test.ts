@@ -1,0 +1,49 @@
+/** Comparing what all page frames held before and after: a difference must show, and only that. */
+import t from 'tap';
+import type { MessageOf } from '../../../agent/wire/wire.gen.ts';
+import { MemoryCheck } from '../../../orchestrator/workflow/memory-check.ts';
+
+const FRAMES = 6n;
+
+function digestsOf(values: readonly bigint[], first_pfn: bigint): MessageOf<'frame_digests'> {
+  const digests = Buffer.alloc(values.length * 8);
+  values.forEach((value, i) => {
+    digests.writeBigUInt64LE(value, i * 8);
+  });
+  const stack = [first_pfn + 100n, 0n, 0n, 0n, 0n, 0n, 0n, 0n];
+  return { type: 'frame_digests', first_pfn, frames: FRAMES, stack, digests };
+}
+
+t.test('every difference is found', async (t) => {
+  const check = new MemoryCheck();
+  check.keep(digestsOf([1n, 2n, 0n, 4n], 0n));
+  check.keep(digestsOf([5n, 6n], 4n));
+  check.compare(digestsOf([1n, 7n, 3n, 4n], 0n));
+  t.equal(check.result(), undefined, 'as long as something is missing there is no result');
+  check.compare(digestsOf([5n, 6n], 4n));
+  t.strictSame(check.result(), {
+    compared: 5,
+    differing: 1,
+    one_sided: 1,
+    frames: [1, 2],
+    stack: [100, 104],
+  });
+});
+
+t.test('equal memory has no difference', async (t) => {
+  const check = new MemoryCheck();
+  for (const side of ['keep', 'compare'] as const) {
+    check[side](digestsOf([1n, 2n, 3n, 0n, 5n, 6n], 0n));
+  }
+  t.match(check.result(), { compared: 5, differing: 0, one_sided: 0, frames: [] });
+});
+
+t.test('digests that do not belong together are refused', async (t) => {
+  const check = new MemoryCheck();
+  t.throws(() => check.compare(digestsOf([1n], 0n)), { code: 'protocol-error' });
+  check.keep(digestsOf([1n, 2n], 0n));
+  t.throws(() => check.compare(digestsOf([1n], 0n)), { code: 'protocol-error' });
+  t.throws(() => check.keep({ ...digestsOf([1n], 0n), frames: 1n << 40n }), {
+    code: 'protocol-error',
+  });
+});
