@@ -63,7 +63,11 @@ function makeCommand(): Command {
     .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))
     .option('--json <file>', 'write the report there as well; - is standard output')
     .option('--keep', 'keep consoles and records of the run', false)
-    .option('--check', 'compare every page frame (needs a kernel made for it)', false)
+    .option(
+      '--check',
+      'compare every page frame (needs patch 18, which is not in the series yet)',
+      false,
+    )
     .showHelpAfterError('(--help lists the options)')
     .exitOverride();
 }
