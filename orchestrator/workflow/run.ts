@@ -120,7 +120,9 @@ function rootCause(attempt: Attempt, failure: PmsmError): PmsmError {
   if (standby.error && standby.error.code !== 'stream-failed') return standby.error;
   if (source.error && source.error.code !== 'stream-failed') return source.error;
   const thawedBy = attempt.thawedBy();
-  if (thawedBy === 'stalled') return new PmsmError('stalled', source.error?.detail ?? '');
+  if (thawedBy === 'stalled' || thawedBy === 'window-overrun') {
+    return new PmsmError(thawedBy, source.error?.detail ?? '');
+  }
   // A standby that names the broken stream lives, even if it is about to connect anew.
   const targetLives = standby.error !== undefined || !standby.lost;
   const wordless = !thawedBy && !source.error;

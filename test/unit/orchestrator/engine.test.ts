@@ -1,5 +1,6 @@
 /** Which engine moves a machine, and what the engine delta does before the window. */
 import t from 'tap';
+import { PmsmError } from '../../../agent/wire/errors.ts';
 import type { Migration, MigrationEvent } from '../../../orchestrator/store/record.ts';
 import { type Behaviour, type Lab, makePatchedFacts, REQUEST, startLab } from './fakes.ts';
 
@@ -82,3 +83,29 @@ t.test('a machine that changes too fast', async (t) => {
   t.notOk(lab.world.ordered('freeze'), 'it was never asked to stand still');
   t.equal(migration.report?.downtime_ms.window, null);
 });
+
+t.test(
+  'a window that lasts too long is named so, whoever notices the broken stream first',
+  async (t) => {
+    const facts = { source_facts: makePatchedFacts(), standby_facts: makePatchedFacts() };
+    const lab = await startLab(t.testdir(), {
+      ...facts,
+      source: { freeze: { thawed: 'window-overrun' } },
+      at: {
+        order: 'freeze',
+        act: ({ standby }) => {
+          const code = new PmsmError('stream-failed').number;
+          standby?.send({ type: 'error', code, phase: 0, system_errno: 104, detail: 'reset' });
+        },
+      },
+    });
+    t.teardown(() => lab.close());
+    const migration = await migrate(lab);
+    t.match(migration, {
+      state: 'rolled-back',
+      owner: 'source',
+      error: { code: 'window-overrun' },
+    });
+    t.ok(lab.world.source_runs);
+  },
+);
