@@ -28,8 +28,8 @@
  */
 #define FIXED_MS 400
 /*
- * For every frame the window compares, scans, and sends and reads an entry of a list: together about
- * what a round takes to look at it, which copies it first.
+ * For every frame the window compares, scans, and sends and reads an entry of a list: together
+ * about what a round takes to look at it, which copies it first.
  */
 #define LOOKS_IN_WINDOW 1
 /* A page of the image costs more than one of a round: copied, read, and loaded, all in turn. */
