@@ -160,7 +160,7 @@ t.test('a machine that changes faster than it can be sent stays', async (t) => {
 
 t.test('a machine that uses four fifths of its memory moves', async (t) => {
   await lab.ssh('head -c 300M /dev/urandom >/dev/shm/file; sha256sum /dev/shm/file >/var/tmp/sum');
-  await startHog(210_000, 'quiet');
+  await startHog(215_000, 'quiet');
   await lab.ssh('head -c 60M /dev/zero >/var/tmp/dirty');
   const [total = 0, free = 0] = (await lab.ssh("free -m | awk '/^Mem:/{print $2, $7}'"))
     .split(' ')
@@ -172,7 +172,8 @@ t.test('a machine that uses four fifths of its memory moves', async (t) => {
   t.ok(
     full.findings.some(({ code, severity }) => code === 'memory-too-full' && severity === 'refuse'),
   );
-  const moved = await attempt();
+  // It is predicted to stand still for 1.5 s on an idle host; on a busy one that is more.
+  const moved = await attempt(undefined, { downtime_limit_ms: 4000 });
   t.equal(moved.report.error, null);
   t.match(moved.report, { ok: true, engine: 'delta', outcome: 'moved', owner: 'target' });
   t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
