@@ -79,7 +79,11 @@ function compareFormats(source: Facts, target: Facts): Finding {
   const found = `source ${formatText(source)}, target ${formatText(target)}`;
   const why = "The target's kernel completes the image with what it was sent before.";
   if (formats.includes(0)) return judge('engine-unavailable', why, [found], '');
-  return judge('format-mismatch', why, formats[0] === formats[1] ? [] : [found], found);
+  const finding = judge('format-mismatch', why, formats[0] === formats[1] ? [] : [found], found);
+  const sameBuild = source.kernel.version === target.kernel.version;
+  if (finding.severity === 'refuse' || sameBuild) return finding;
+  const remedy = 'Nobody has tried these two builds together: boot the same one if in doubt.';
+  return { ...finding, severity: 'warn', remedy };
 }
 
 function formatText({ kernel }: Facts): string {

@@ -45,7 +45,10 @@ static bool make_round(struct transfer *t, unsigned int codec)
 	round->next_pfn = 0;
 	round->looked = round->changed = round->pages = 0;
 	run_pipeline(t, &round_cargo, codec);
-	while (!t->loader.failed && loader_rounds(&t->loader) < round->number &&
+	/* As the helper does: a sender that is stopped before it knows that it is done breaks off.
+	 */
+	while (!t->loader.failed && !t->pipeline.error &&
+	       (!t->pipeline.sent_all || loader_rounds(&t->loader) < round->number) &&
 	       clock_left_ms(deadline) > 0)
 		clock_sleep_ms(1);
 	pipeline_stop(&t->pipeline);

@@ -87,8 +87,11 @@ void control_send_thawed(struct attempt *a, uint32_t code);
 void control_send_stamps(struct attempt *a);
 bool frame_is_ours(const struct attempt *a, const struct frame *frame);
 int answer_ping(struct link *link, const struct frame *frame);
-/* The order to end the attempt: nonzero, and a->failure says why unless it is not ours. */
-int take_abort(struct attempt *a, const struct frame *frame);
+/*
+ * What may come before commit at any time: ping, pong, abort. Nonzero for an abort, with
+ * a->failure, and -EPROTO for all else.
+ */
+int take_common_frame(struct attempt *a, const struct frame *frame);
 
 /* prepare.c */
 bool told_to_end(void); /* SIGTERM and SIGINT count until the window begins */

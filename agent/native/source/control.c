@@ -115,7 +115,8 @@ int answer_ping(struct link *link, const struct frame *frame)
 	return link_send(link, PMSM_MSG_PONG, &pong, NULL, 0, clock_deadline_ms(SEND_TIMEOUT_MS));
 }
 
-int take_abort(struct attempt *a, const struct frame *frame)
+/* The order to end the attempt: nonzero, and a->failure says why unless it is not ours. */
+static int take_abort(struct attempt *a, const struct frame *frame)
 {
 	struct pmsm_msg_abort m;
 
@@ -125,6 +126,20 @@ int take_abort(struct attempt *a, const struct frame *frame)
 	/* A failure without a code would be none. */
 	return failure_set(&a->failure, m.code ? (uint16_t)m.code : PMSM_E_CANCELLED, 0,
 			   "ended by the orchestrator");
+}
+
+int take_common_frame(struct attempt *a, const struct frame *frame)
+{
+	switch (frame->type) {
+	case PMSM_MSG_PING:
+		return answer_ping(&a->control, frame);
+	case PMSM_MSG_PONG:
+		return 0;
+	case PMSM_MSG_ABORT:
+		return take_abort(a, frame);
+	default:
+		return -EPROTO;
+	}
 }
 
 void control_send_stamps(struct attempt *a)

@@ -2,7 +2,6 @@
 #include "source/precopy.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -129,7 +128,7 @@ const struct cargo round_cargo = {.message = PMSM_MSG_PAGES,
 				  .finish = finish,
 				  .timeout_ms = PMSM_PHASE_TIMEOUT_MS_PRECOPY};
 
-/* Where this round stands; `before` gives the number of frames as far as it is known. */
+/* What of a round has been told, and what its progress is measured against. */
 struct telling {
 	uint64_t begin_ns, told_ns, frames_total, wire_before;
 };

@@ -83,8 +83,6 @@ static void change_settings(struct attempt *a)
 {
 	char path[96];
 
-	/* A line on a serial console takes longer than the step that it tells of. */
-	change_setting(a, "/proc/sys/kernel/printk", "1");
 	/* A process that does not freeze costs its owner this much downtime, not 20 s. */
 	change_setting(a, "/sys/power/pm_freeze_timeout", FREEZE_TIMEOUT_MS);
 	/* The stream is idle while the snapshot is taken and must start again at full speed. */
@@ -282,7 +280,9 @@ static int take_order(struct attempt *a, const struct frame *frame, struct await
 {
 	struct pmsm_msg_precopy m;
 
-	if (frame->type != awaited->type || !frame_is_ours(a, frame))
+	if (frame->type != awaited->type)
+		return take_common_frame(a, frame);
+	if (!frame_is_ours(a, frame))
 		return -EPROTO;
 	if (awaited->limits) {
 		memcpy(&m, frame->payload, sizeof(m));
@@ -294,20 +294,6 @@ static int take_order(struct attempt *a, const struct frame *frame, struct await
 	}
 	awaited->came = true;
 	return 0;
-}
-
-static int take_idle_frame(struct attempt *a, const struct frame *frame, struct awaited *awaited)
-{
-	switch (frame->type) {
-	case PMSM_MSG_PING:
-		return answer_ping(&a->control, frame);
-	case PMSM_MSG_PONG:
-		return 0;
-	case PMSM_MSG_ABORT:
-		return take_abort(a, frame);
-	default:
-		return take_order(a, frame, awaited);
-	}
 }
 
 /* The target has nothing to say but what it has loaded. */
@@ -338,7 +324,7 @@ static int await_order(struct attempt *a, struct awaited *awaited)
 			return failure_set(&a->failure, PMSM_E_TIMEOUT, 0, "no order came");
 		poll(p, 2, left < IDLE_POLL_MS ? left : IDLE_POLL_MS);
 		while (!awaited->came && !error && (error = link_next(&a->control, &frame)) == 1)
-			error = take_idle_frame(a, &frame, awaited);
+			error = take_order(a, &frame, awaited);
 		if (a->failure.code)
 			return -1;
 		if (error < 0)
@@ -361,6 +347,8 @@ int await_precopy(struct attempt *a, struct precopy_limits *limits)
 /* Last things that are better done outside of the window, and would be stale if done earlier. */
 static void before_window(struct attempt *a)
 {
+	/* A line on a serial console takes longer than the step that it tells of. */
+	change_setting(a, "/proc/sys/kernel/printk", "1");
 	/* The pre-copy has seen to it: every moment now adds to what has changed. */
 	if (a->options.engine == PMSM_ENGINE_DELTA)
 		return;

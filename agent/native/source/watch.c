@@ -38,21 +38,12 @@ static int take_stream_frame(struct attempt *a, const struct frame *frame)
 
 static int take_control_frame(struct attempt *a, const struct frame *frame, bool *commit)
 {
-	switch (frame->type) {
-	case PMSM_MSG_PING:
-		return answer_ping(&a->control, frame);
-	case PMSM_MSG_PONG:
-		return 0;
-	case PMSM_MSG_ABORT:
-		return take_abort(a, frame);
-	case PMSM_MSG_COMMIT:
-		if (!commit || !frame_is_ours(a, frame) || state_get(&a->state) != STATE_SENT)
-			return -EPROTO;
-		*commit = true;
-		return 0;
-	default:
+	if (frame->type != PMSM_MSG_COMMIT)
+		return take_common_frame(a, frame);
+	if (!commit || !frame_is_ours(a, frame) || state_get(&a->state) != STATE_SENT)
 		return -EPROTO;
-	}
+	*commit = true;
+	return 0;
 }
 
 static int serve_links(struct attempt *a, bool *commit)

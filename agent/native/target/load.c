@@ -220,14 +220,20 @@ uint32_t loader_rounds(const struct loader *l)
 	return rounds > 0 && l->chunks_loaded < l->round_chunks ? rounds - 1 : rounds;
 }
 
+/* A message without a tail; its size was checked with its header. */
+static int take_fixed(struct loader *l, const struct frame *frame, void *to, size_t bytes,
+		      uint64_t deadline)
+{
+	int error = link_receive_payload(l->stream, frame, to, deadline);
+
+	return error ? error : frame_check_payload(frame->type, to, bytes, frame->digest);
+}
+
 static int take_round_end(struct loader *l, const struct frame *frame, uint64_t deadline)
 {
 	struct pmsm_msg_round_end end;
-	int error = link_receive_payload(l->stream, frame, (uint8_t *)&end, deadline);
+	int error = take_fixed(l, frame, &end, sizeof(end), deadline);
 
-	if (!error)
-		error =
-		    frame_check_payload(frame->type, (uint8_t *)&end, sizeof(end), frame->digest);
 	if (error)
 		return error;
 	if (end.number != l->rounds + 1 || end.chunks != l->chunks || end.chain != l->chain)
@@ -241,11 +247,8 @@ static int take_round_end(struct loader *l, const struct frame *frame, uint64_t 
 static int take_end(struct loader *l, const struct frame *frame, uint64_t deadline)
 {
 	struct pmsm_msg_end end;
-	int error = link_receive_payload(l->stream, frame, (uint8_t *)&end, deadline);
+	int error = take_fixed(l, frame, &end, sizeof(end), deadline);
 
-	if (!error)
-		error =
-		    frame_check_payload(frame->type, (uint8_t *)&end, sizeof(end), frame->digest);
 	if (error)
 		return error;
 	if (end.chunks != l->chunks || end.raw_bytes != l->raw_bytes || end.chain != l->chain ||

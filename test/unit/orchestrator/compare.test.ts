@@ -114,6 +114,8 @@ t.test('another build is no obstacle to an image of the engine delta', async (t)
   const other = makeFacts({ kernel });
   const ours = makePatchedFacts();
   t.equal(firstRefusal(compareMachines(ours, other, 'delta')), undefined);
+  t.match(compareMachines(ours, other, 'delta')[0], { severity: 'warn' }, 'but it is said');
+  t.match(compareMachines(ours, ours, 'delta')[0], { severity: 'ok' });
   t.match(firstRefusal(compareMachines(ours, other, 'full')), { code: 'kernel-mismatch' });
   t.equal(chooseEngine('auto', ours, other), 'delta');
   t.equal(chooseEngine('auto', ours, makeFacts()), 'full');

@@ -1,16 +1,8 @@
 /** Which engine moves a machine, and what the engine delta does before the window. */
 import t from 'tap';
 import { PmsmError } from '../../../agent/wire/errors.ts';
-import type { Migration, MigrationEvent } from '../../../orchestrator/store/record.ts';
-import { type Behaviour, type Lab, makePatchedFacts, REQUEST, startLab } from './fakes.ts';
-
-async function migrate(lab: Lab): Promise<Migration> {
-  const { id } = await lab.service.workflow.start(REQUEST);
-  await lab.service.workflow.settled();
-  const migration = lab.service.site.store.get(id);
-  if (!migration) throw new Error('the record is gone');
-  return migration;
-}
+import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
+import { type Behaviour, makePatchedFacts, migrate, REQUEST, startLab } from './fakes.ts';
 
 t.test('engine delta where both kernels can, with its rounds', async (t) => {
   const facts = { source_facts: makePatchedFacts(), standby_facts: makePatchedFacts() };

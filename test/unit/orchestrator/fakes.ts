@@ -21,7 +21,7 @@ import { AgentClient } from '../../../orchestrator/agent-client.ts';
 import { type Config, parseConfig } from '../../../orchestrator/config.ts';
 import type { Overrides, RunningOrchestrator } from '../../../orchestrator/service.ts';
 import { startOrchestrator } from '../../../orchestrator/service.ts';
-import { OptionsSchema } from '../../../orchestrator/store/record.ts';
+import { type Migration, OptionsSchema } from '../../../orchestrator/store/record.ts';
 
 export const SOURCE_ADDRESS = '127.0.0.11';
 export const TARGET_ADDRESS = '127.0.0.12';
@@ -456,6 +456,15 @@ export async function eventually(condition: () => boolean, limit_ms = 5000): Pro
     if (performance.now() > deadline) throw new Error(`not within ${limit_ms} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** One migration to its end, as it is recorded. */
+export async function migrate(lab: Lab): Promise<Migration> {
+  const { id } = await lab.service.workflow.start(REQUEST);
+  await lab.service.workflow.settled();
+  const migration = lab.service.site.store.get(id);
+  if (!migration) throw new Error('the record is gone');
+  return migration;
 }
 
 export const REQUEST = {

@@ -3,18 +3,10 @@ import t from 'tap';
 import type { ErrorCode } from '../../../agent/wire/errors.ts';
 import { NO_ATTEMPT } from '../../../agent/wire/messages.ts';
 import type { Migration } from '../../../orchestrator/store/record.ts';
-import { type Behaviour, eventually, type Lab, REQUEST, startLab, type World } from './fakes.ts';
+import { type Behaviour, eventually, migrate, REQUEST, startLab, type World } from './fakes.ts';
 
 // Most of a test is waiting for somebody who is silent.
 t.jobs = 10;
-
-async function migrate(lab: Lab): Promise<Migration> {
-  const { id } = await lab.service.workflow.start(REQUEST);
-  await lab.service.workflow.settled();
-  const migration = lab.service.site.store.get(id);
-  if (!migration) throw new Error('the record is gone');
-  return migration;
-}
 
 t.test('a migration without any fault', async (t) => {
   const lab = await startLab(t.testdir());
