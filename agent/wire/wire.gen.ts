@@ -302,6 +302,10 @@ export interface FrameDigestsMessage {
   frames: bigint;
   /** frames of the kernel stack that was in use; 0 for none */
   stack: bigint[];
+  /** first frame of the static variables of the CPU in use */
+  percpu_pfn: bigint;
+  /** frames that these take up */
+  percpu_frames: bigint;
   /** a u64 for each frame, 0 for one that is not in the image */
   digests: Uint8Array;
 }
@@ -876,12 +880,14 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     number: 36,
     link: 'control',
     from: ['source', 'resumed'],
-    fixed_bytes: 80,
-    max_payload_bytes: 64080,
+    fixed_bytes: 96,
+    max_payload_bytes: 64096,
     fields: [
       { name: 'first_pfn', kind: 'u64', offset: 0, bytes: 8 },
       { name: 'frames', kind: 'u64', offset: 8, bytes: 8 },
       { name: 'stack', kind: 'array', offset: 16, bytes: 64 },
+      { name: 'percpu_pfn', kind: 'u64', offset: 80, bytes: 8 },
+      { name: 'percpu_frames', kind: 'u64', offset: 88, bytes: 8 },
     ],
     tail: { name: 'digests', kind: 'blob', max_bytes: 64000 },
   },

@@ -17,6 +17,8 @@ const SAMPLE_INTERVAL_MS = 5;
 const PINGS_OPEN_MAX = 16;
 /** What a peer may send in one second; the largest honest burst is one facts message. */
 const BYTES_PER_SECOND_MAX = 512 * 1024;
+/** The same for a peer that was asked for a digest of each of its frames. */
+const CHECK_BYTES_PER_SECOND_MAX = 128 * 1024 * 1024;
 /** A peer that does not read its orders is cut off before they fill our memory. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
 /**
@@ -57,7 +59,7 @@ export class Link extends EventEmitter<LinkEvents> {
   #deaf = false;
   #closed = false;
   #quiet = false;
-  #budget = { second: 0n, bytes: 0 };
+  #budget = { second: 0n, bytes: 0, max: BYTES_PER_SECOND_MAX };
   #heard_ms = performance.now();
 
   constructor(socket: Socket) {
@@ -85,6 +87,11 @@ export class Link extends EventEmitter<LinkEvents> {
     if (this.#closed || this.#socket.destroyed) return;
     this.#socket.write(this.#encoder.encode(message));
     if (this.#socket.writableLength > UNREAD_BYTES_MAX) this.#socket.destroy();
+  }
+
+  /** From now on the peer may send a digest of each frame (workflow/memory-check.ts). */
+  expectDigests(): void {
+    this.#budget.max = CHECK_BYTES_PER_SECOND_MAX;
   }
 
   /** Tells the peer what was wrong and ends the connection. */
@@ -115,9 +122,9 @@ export class Link extends EventEmitter<LinkEvents> {
 
   #spend(bytes: number, at_ns: bigint): void {
     const second = at_ns / 1_000_000_000n;
-    if (second !== this.#budget.second) this.#budget = { second, bytes: 0 };
+    if (second !== this.#budget.second) this.#budget = { ...this.#budget, second, bytes: 0 };
     this.#budget.bytes += bytes;
-    if (this.#budget.bytes > BYTES_PER_SECOND_MAX) {
+    if (this.#budget.bytes > this.#budget.max) {
       throw new PmsmError('protocol-error', 'more bytes in a second than a control link needs');
     }
   }

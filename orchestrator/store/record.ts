@@ -64,6 +64,9 @@ export const ReportPhaseSchema = z.object({
   duration_ms: z.number().nonnegative(),
 });
 
+/** One CPU's static variables; a kernel with every debugging option has less than this. */
+export const PERCPU_FRAMES_MAX = 1024;
+
 /** What a comparison of all page frames has found; see workflow/memory-check.ts. */
 export const MemoryCheckSchema = z.object({
   /** In the image on both sides. */
@@ -75,6 +78,8 @@ export const MemoryCheckSchema = z.object({
   frames: z.array(z.int().nonnegative()).max(4096),
   /** Of the kernel stack that was in use on either side. */
   stack: z.array(z.int().nonnegative()).max(16),
+  /** Of the static variables of the CPU that made the digests, in order. */
+  percpu: z.array(z.int().nonnegative()).max(PERCPU_FRAMES_MAX),
 });
 
 /** The shape that the demo and scripts read; the orchestrator cannot know client and verification. */

@@ -147,6 +147,7 @@ export class Attempt {
     };
     link.on('message', hear);
     link.on('closed', lose);
+    if (this.migration.options.check && role !== 'standby') link.expectDigests();
     this.#detach.push(() => link.off('message', hear).off('closed', lose));
     if (previous && previous !== link) previous.close();
     if (party.standingOrder) link.send(party.standingOrder);

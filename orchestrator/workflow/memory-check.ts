@@ -5,11 +5,12 @@
  */
 import { PmsmError } from '../../agent/wire/errors.ts';
 import type { MessageOf } from '../../agent/wire/wire.gen.ts';
-import type { Report } from '../store/record.ts';
+import { PERCPU_FRAMES_MAX, type Report } from '../store/record.ts';
 
 /** Digests of 64 GiB; tests are smaller. */
 const FRAMES_MAX = 16 * 1024 * 1024;
 const NAMED_MAX = 4096;
+const DIGEST_BYTES = 8;
 
 export type MemoryCheckResult = NonNullable<Report['check']>;
 
@@ -21,35 +22,42 @@ export class MemoryCheck {
     one_sided: 0,
     frames: [],
     stack: [],
+    percpu: [],
   };
   #frames = 0;
   #seen = 0;
+  #bytes = 0;
 
   /** From the source, before the jump. */
-  keep({ first_pfn, frames, digests, stack }: MessageOf<'frame_digests'>): void {
-    if (frames > FRAMES_MAX) throw new PmsmError('protocol-error', 'too much memory to check');
+  keep(message: MessageOf<'frame_digests'>): void {
+    const { first_pfn, frames, digests } = message;
+    if (frames > FRAMES_MAX || this.#bytes + digests.length > FRAMES_MAX * DIGEST_BYTES) {
+      throw new PmsmError('protocol-error', 'too much memory to check');
+    }
+    this.#bytes += digests.length;
     this.#frames = Number(frames);
     this.#source.set(Number(first_pfn), Uint8Array.from(digests));
-    this.#noteStack(stack);
+    this.#noteOwn(message);
   }
 
   /** From the resumed machine, in the same pieces. */
-  compare({ first_pfn, digests, stack }: MessageOf<'frame_digests'>): void {
+  compare(message: MessageOf<'frame_digests'>): void {
+    const { first_pfn, digests } = message;
     const before = this.#source.get(Number(first_pfn));
     if (before?.length !== digests.length) {
       throw new PmsmError('protocol-error', 'digests of other frames than the source has sent');
     }
-    this.#noteStack(stack);
+    this.#noteOwn(message);
     const ours = viewOf(before);
     const theirs = viewOf(digests);
-    for (let at = 0; at < digests.length; at += 8) {
+    for (let at = 0; at < digests.length; at += DIGEST_BYTES) {
       this.#compareOne(
-        Number(first_pfn) + at / 8,
+        Number(first_pfn) + at / DIGEST_BYTES,
         ours.getBigUint64(at, true),
         theirs.getBigUint64(at, true),
       );
     }
-    this.#seen += digests.length / 8;
+    this.#seen += digests.length / DIGEST_BYTES;
   }
 
   /** Undefined as long as not everything was compared. */
@@ -66,12 +74,16 @@ export class MemoryCheck {
     if (result.frames.length < NAMED_MAX) result.frames.push(pfn);
   }
 
-  #noteStack(stack: readonly bigint[]): void {
+  /** Both bodies have these frames at the same place: they are the same machine. */
+  #noteOwn({ stack, percpu_pfn, percpu_frames }: MessageOf<'frame_digests'>): void {
+    const result = this.#result;
     for (const pfn of stack.map(Number)) {
-      if (pfn !== 0 && !this.#result.stack.includes(pfn) && this.#result.stack.length < 16) {
-        this.#result.stack.push(pfn);
+      if (pfn !== 0 && !result.stack.includes(pfn) && result.stack.length < 16) {
+        result.stack.push(pfn);
       }
     }
+    const length = Math.min(Number(percpu_frames), PERCPU_FRAMES_MAX);
+    result.percpu = Array.from({ length }, (_, i) => Number(percpu_pfn) + i);
   }
 }
 

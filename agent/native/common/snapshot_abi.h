@@ -102,8 +102,10 @@ struct pmsm_snapshot_check {
 	__u32 reserved;
 	__u64 frames;
 	__u64 stack[PMSM_SNAPSHOT_CHECK_STACK];
+	__u64 percpu_pfn;
+	__u64 percpu_nr;
 };
-_Static_assert(sizeof(struct pmsm_snapshot_check) == 104, "size of struct snapshot_check");
+_Static_assert(sizeof(struct pmsm_snapshot_check) == 120, "size of struct snapshot_check");
 
 #define PMSM_SNAPSHOT_CHECK_BEGIN (1u << 0)
 #define PMSM_SNAPSHOT_CHECK	  _IOWR('3', 27, struct pmsm_snapshot_check)

@@ -515,11 +515,15 @@ struct pmsm_msg_frame_digests {
 	uint64_t first_pfn; /* number of the first frame */
 	uint64_t frames; /* entries that there are in all */
 	uint64_t stack[8]; /* frames of the kernel stack that was in use; 0 for none */
+	uint64_t percpu_pfn; /* first frame of the static variables of the CPU in use */
+	uint64_t percpu_frames; /* frames that these take up */
 } __attribute__((packed));
-_Static_assert(sizeof(struct pmsm_msg_frame_digests) == 80, "size of pmsm_msg_frame_digests");
+_Static_assert(sizeof(struct pmsm_msg_frame_digests) == 96, "size of pmsm_msg_frame_digests");
 _Static_assert(offsetof(struct pmsm_msg_frame_digests, first_pfn) == 0, "offset of pmsm_msg_frame_digests.first_pfn");
 _Static_assert(offsetof(struct pmsm_msg_frame_digests, frames) == 8, "offset of pmsm_msg_frame_digests.frames");
 _Static_assert(offsetof(struct pmsm_msg_frame_digests, stack) == 16, "offset of pmsm_msg_frame_digests.stack");
+_Static_assert(offsetof(struct pmsm_msg_frame_digests, percpu_pfn) == 80, "offset of pmsm_msg_frame_digests.percpu_pfn");
+_Static_assert(offsetof(struct pmsm_msg_frame_digests, percpu_frames) == 88, "offset of pmsm_msg_frame_digests.percpu_frames");
 
 /* commit is recorded: the source must give up now */
 struct pmsm_msg_commit {
@@ -887,7 +891,7 @@ static inline size_t pmsm_fixed_bytes(uint16_t type)
 	case PMSM_MSG_PRECOPIED:
 		return 32;
 	case PMSM_MSG_FRAME_DIGESTS:
-		return 80;
+		return 96;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:
@@ -972,7 +976,7 @@ static inline size_t pmsm_max_payload_bytes(uint16_t type)
 	case PMSM_MSG_PRECOPIED:
 		return 32;
 	case PMSM_MSG_FRAME_DIGESTS:
-		return 64080;
+		return 64096;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:

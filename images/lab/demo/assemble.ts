@@ -1,5 +1,6 @@
 /** Puts one move's report together from what the orchestrator, the client and the checks say. */
 import type { Check } from './client/protocol.ts';
+import type { NamedFrame } from './frames.ts';
 import { type Commit, findGaps, gapIsClosed, round, SETTLE_MS, sampleLatencies } from './gaps.ts';
 import { type Moved, settledAt } from './migrate.ts';
 import {
@@ -25,6 +26,7 @@ export interface Evidence {
   readonly errors: readonly string[];
   readonly verification: Omit<Verification, 'rows'>;
   readonly environment: Environment;
+  readonly differing_frames: readonly NamedFrame[];
 }
 
 export function assembleReport(evidence: Evidence): Report {
@@ -51,6 +53,7 @@ export function assembleReport(evidence: Evidence): Report {
     },
     verification: { rows: check.rows_agree, ...evidence.verification },
     environment: evidence.environment,
+    differing_frames: [...evidence.differing_frames],
   };
   return { ...report, ok: failuresOf(report).length === 0 };
 }

@@ -4,6 +4,7 @@ import { PmsmError } from '../../../agent/wire/errors.ts';
 import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
 import type { Witness } from '../guest/witness.ts';
 import { assembleReport, attemptOf } from './assemble.ts';
+import { framesHold, type NamedFrame, nameFrames } from './frames.ts';
 import type { Load } from './load.ts';
 import { type Moved, move, waitForHost } from './migrate.ts';
 import type { DemoOptions } from './options.ts';
@@ -85,6 +86,7 @@ export async function makeMove(
     check,
     errors: [...errors, ...verification.errors],
     verification: verification.found,
+    differing_frames: verification.differing_frames,
     environment: scene.environment,
   });
 }
@@ -95,13 +97,22 @@ const NOTHING_HOLDS = {
   memory: false,
   continued: false,
   services: false,
+  frames: null,
 } as const;
 
 type Found = Parameters<typeof assembleReport>[0]['verification'];
 
+interface Verified {
+  readonly found: Found;
+  readonly errors: string[];
+  readonly differing_frames: NamedFrame[];
+}
+
 /** A machine that does not answer has nothing verified; why is an error beside it. */
-async function verify(scene: Scene, moved: Moved): Promise<{ found: Found; errors: string[] }> {
-  if (moved.report.owner === 'in-doubt') return { found: NOTHING_HOLDS, errors: [] };
+async function verify(scene: Scene, moved: Moved): Promise<Verified> {
+  if (moved.report.owner === 'in-doubt') {
+    return { found: NOTHING_HOLDS, errors: [], differing_frames: [] };
+  }
   const { stage, origin, options } = scene;
   const errors: string[] = [];
   const attempt = async <T>(what: string, work: Promise<T>, otherwise: T): Promise<T> => {
@@ -118,7 +129,13 @@ async function verify(scene: Scene, moved: Moved): Promise<{ found: Found; error
   const asked = servicesWentOn(stage.onHost, database, origin.services);
   const services = await attempt('services', asked, false);
   const disk = await attempt('disk', diskIsClean(stage.onHost, stage.disk, stage.fsckLog), false);
-  return { found: { memory, file, continued, services, disk }, errors };
+  const { check } = moved.report;
+  const differing_frames = check
+    ? await attempt('frames', nameFrames(stage.onHost, check), [])
+    : [];
+  const frames = options.check ? framesHold(check, differing_frames) : null;
+  const found = { memory, file, continued, services, disk, frames };
+  return { found, errors, differing_frames };
 }
 
 async function compareToOrigin(stage: Stage, origin: Origin) {

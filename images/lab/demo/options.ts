@@ -63,11 +63,7 @@ function makeCommand(): Command {
     .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))
     .option('--json <file>', 'write the report there as well; - is standard output')
     .option('--keep', 'keep consoles and records of the run', false)
-    .option(
-      '--check',
-      'compare every page frame (needs patch 18, which is not in the series yet)',
-      false,
-    )
+    .option('--check', 'compare every page frame before and after; takes longer', false)
     .showHelpAfterError('(--help lists the options)')
     .exitOverride();
 }

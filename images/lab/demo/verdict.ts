@@ -17,8 +17,16 @@ export function failuresOf(report: Report): string[] {
   if (!verification.file) failed.push('the file of the witness changed');
   if (!verification.continued) failed.push('uptime, boot or process did not go on');
   if (!verification.services) failed.push('not all services run in the process that they had');
+  if (verification.frames === false) failed.push(sayFrames(report));
   if (!verification.disk) failed.push('e2fsck found the disk damaged');
   return failed;
+}
+
+function sayFrames({ check, differing_frames }: Report): string {
+  if (check === null) return 'the page frames were not compared';
+  const wrong = differing_frames.filter(({ reason }) => reason === null).map(({ pfn }) => pfn);
+  const count = check.differing + check.one_sided - differing_frames.length + wrong.length;
+  return `${count} page frames differ without a reason, first: ${wrong.slice(0, 8).join(', ')}`;
 }
 
 /** Every move that was asked for was made, and every one holds. */

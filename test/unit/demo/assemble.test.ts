@@ -53,7 +53,15 @@ function evidence(changes: Partial<Evidence> = {}): Evidence {
       errors: [],
     },
     errors: [],
-    verification: { disk: true, file: true, memory: true, continued: true, services: true },
+    verification: {
+      disk: true,
+      file: true,
+      memory: true,
+      continued: true,
+      services: true,
+      frames: null,
+    },
+    differing_frames: [],
     environment: sample.environment,
     ...changes,
   };

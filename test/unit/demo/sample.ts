@@ -87,7 +87,9 @@ export function sampleReport(): Report {
       memory: true,
       continued: true,
       services: true,
+      frames: null,
     },
+    differing_frames: [],
     environment: {
       accelerator: 'tcg',
       cpus: 1,

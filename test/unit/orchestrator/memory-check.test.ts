@@ -11,7 +11,15 @@ function digestsOf(values: readonly bigint[], first_pfn: bigint): MessageOf<'fra
     digests.writeBigUInt64LE(value, i * 8);
   });
   const stack = [first_pfn + 100n, 0n, 0n, 0n, 0n, 0n, 0n, 0n];
-  return { type: 'frame_digests', first_pfn, frames: FRAMES, stack, digests };
+  return {
+    type: 'frame_digests',
+    first_pfn,
+    frames: FRAMES,
+    stack,
+    percpu_pfn: 50n,
+    percpu_frames: 2n,
+    digests,
+  };
 }
 
 t.test('every difference is found', async (t) => {
@@ -27,6 +35,7 @@ t.test('every difference is found', async (t) => {
     one_sided: 1,
     frames: [1, 2],
     stack: [100, 104],
+    percpu: [50, 51],
   });
 });
 
@@ -46,4 +55,12 @@ t.test('digests that do not belong together are refused', async (t) => {
   t.throws(() => check.keep({ ...digestsOf([1n], 0n), frames: 1n << 40n }), {
     code: 'protocol-error',
   });
+});
+
+t.test('more digests than there can be frames are refused', async (t) => {
+  const check = new MemoryCheck();
+  const many = { ...digestsOf([], 0n), frames: 16n << 20n, digests: Buffer.alloc(64 << 20) };
+  check.keep(many);
+  check.keep({ ...many, first_pfn: 1n << 30n });
+  t.throws(() => check.keep({ ...many, first_pfn: 1n << 40n }), { code: 'protocol-error' });
 });

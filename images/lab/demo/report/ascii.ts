@@ -1,6 +1,6 @@
 /** The same timeline for a terminal: one line a phase, one scale, figures on the right. */
 import { STEPS } from '../../../../agent/wire/phases.gen.ts';
-import { formatBytes, formatMs } from './format.ts';
+import { formatBytes, formatMs, sayFrames } from './format.ts';
 import type { Report, ReportPhase } from './schema.ts';
 
 const STEP_NAMES: ReadonlySet<string> = new Set(STEPS.map((step) => step.name));
@@ -71,6 +71,8 @@ export function summarise(report: Report): string {
     [checked.services, 'services run, in the same processes'],
     [checked.disk, 'disk clean'],
   ];
+  const { frames } = checked;
+  if (frames !== null) rows.push([frames, sayFrames(report)]);
   const checks = rows.map(([ok, text]) => `  ${ok ? 'ok ' : 'BAD'} ${text}`);
   const sent = `${formatBytes(memory.sent_frozen_bytes)} of ${formatBytes(memory.total_bytes)}`;
   return [

@@ -1,5 +1,7 @@
 /** Numbers for people, and text that is safe inside HTML and SVG. */
 
+import type { Report } from './schema.ts';
+
 export function formatMs(ms: number | null): string {
   if (ms === null) return 'not measured';
   const size = Math.abs(ms);
@@ -34,4 +36,15 @@ const ESCAPES: Readonly<Record<string, string>> = {
 
 export function escapeText(text: string): string {
   return text.replace(/[&<>"']/g, (letter) => ESCAPES[letter] ?? letter);
+}
+
+export function sayFrames({ check, differing_frames }: Report): string {
+  if (check === null) return 'page frames were not compared';
+  const wrong = differing_frames.filter(({ reason }) => reason === null).length;
+  const differing = check.differing + check.one_sided;
+  const unnamed = differing - differing_frames.length;
+  return (
+    `${formatCount(check.compared)} page frames compared: ` +
+    `${differing} differ, ${wrong + unnamed} of them without a reason`
+  );
 }

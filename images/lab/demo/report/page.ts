@@ -1,6 +1,6 @@
 /** report.html: the report for people. One file, nothing loaded from elsewhere, no script needed. */
 import { STEPS } from '../../../../agent/wire/phases.gen.ts';
-import { escapeText, formatBytes, formatCount, formatMs } from './format.ts';
+import { escapeText, formatBytes, formatCount, formatMs, sayFrames } from './format.ts';
 import { median } from './median.ts';
 import { PAGE_STYLE } from './page-style.ts';
 import type { Report, ReportFile } from './schema.ts';
@@ -165,6 +165,8 @@ function checks(report: Report): string {
     [verification.services, 'Every service runs, in the process that it had'],
     [verification.disk, 'e2fsck finds the disk clean'],
   ];
+  const { frames } = verification;
+  if (frames !== null) rows.push([frames, sayFrames(report)]);
   const list = rows.map(([ok, text]) => `<li>${mark(ok)}<span>${escapeText(text)}</span></li>`);
   return `<ul class="checks">${list.join('\n')}</ul>`;
 }

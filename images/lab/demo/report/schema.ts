@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { ReportSchema as MigrationReportSchema } from '../../../../orchestrator/store/record.ts';
+import { NamedFrameSchema } from '../frames.ts';
 
 const ms = z.number().finite();
 
@@ -12,6 +13,8 @@ const ms = z.number().finite();
 export const MAX_LATENCIES = 2000;
 export const MAX_ERRORS = 100;
 export const MAX_MOVES = 1000;
+/** As many as the orchestrator names. */
+export const MAX_FRAMES = 4096;
 
 export const ClientSchema = z.object({
   committed: z.number().int().nonnegative(),
@@ -31,6 +34,8 @@ export const VerificationSchema = z.object({
   continued: z.boolean(),
   /** Every service runs in the process that it had before, and no unit has failed. */
   services: z.boolean(),
+  /** Every page frame that may not differ is what it was; null without `--check`. */
+  frames: z.boolean().nullable().default(null),
 });
 
 export const EnvironmentSchema = z.object({
@@ -49,6 +54,8 @@ export const ReportSchema = MigrationReportSchema.extend({
   client: ClientSchema,
   verification: VerificationSchema,
   environment: EnvironmentSchema,
+  /** Those that differ, by name and reason. */
+  differing_frames: z.array(NamedFrameSchema).max(MAX_FRAMES).default([]),
 });
 
 export const ReportFileSchema = z.object({
