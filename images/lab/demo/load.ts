@@ -1,4 +1,7 @@
-/** What the clients do while the machine moves: the inserter always, sysbench on request. */
+/**
+ * What the clients do while the machine moves: the inserter always, sysbench on request. The load `churn` is
+ * the inserter, and beside it a service on the machine (run.ts).
+ */
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PmsmError } from '../../../agent/wire/errors.ts';

@@ -2,7 +2,7 @@
  * Every kind of run that an engine must stand, one after the other, each a demo of its own. The
  * results go to a page of docs/results/ after every run.
  *
- *     matrix.ts [first-migration|delta] [--resume] [--only NAME]
+ *     matrix.ts [first-migration|delta|checker] [--resume] [--only NAME]
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';

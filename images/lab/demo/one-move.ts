@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PmsmError } from '../../../agent/wire/errors.ts';
 import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
+import { CHURN_UNIT } from '../guest/churn.ts';
 import type { Witness } from '../guest/witness.ts';
 import { assembleReport, attemptOf } from './assemble.ts';
 import { framesHold, type NamedFrame, nameFrames } from './frames.ts';
@@ -38,9 +39,14 @@ export interface Scene {
   readonly environment: Environment;
 }
 
+/** What a demo's options make run on the machine. */
+function unitsOf({ lab, load }: DemoOptions): string[] {
+  return [`${lab.database}.service`, ...(load === 'churn' ? [CHURN_UNIT] : [])];
+}
+
 /** The witness may still be writing its file: the host counts as up before that. */
-export async function rememberMachine(stage: Stage, database: string): Promise<Origin> {
-  const services = await askServices(stage.onHost, database);
+export async function rememberMachine(stage: Stage, options: DemoOptions): Promise<Origin> {
+  const services = await askServices(stage.onHost, unitsOf(options));
   for (const deadline = performance.now() + WITNESS_LIMIT_MS; ; ) {
     try {
       const witness = await askWitness(stage.onHost);
@@ -125,8 +131,7 @@ async function verify(scene: Scene, moved: Moved): Promise<Verified> {
   };
   const witness = await attempt('witness', compareToOrigin(stage, origin), NOTHING_HOLDS);
   const { memory, file, continued } = witness;
-  const { database } = options.lab;
-  const asked = servicesWentOn(stage.onHost, database, origin.services);
+  const asked = servicesWentOn(stage.onHost, unitsOf(options), origin.services);
   const services = await attempt('services', asked, false);
   const disk = await attempt('disk', diskIsClean(stage.onHost, stage.disk, stage.fsckLog), false);
   const { check } = moved.report;

@@ -6,7 +6,7 @@ import { CODEC_CHOICES, ENGINE_CHOICES } from '../../../orchestrator/store/recor
 import { DATABASES, DISKS, KERNELS, labOptionsSchema, NICS } from '../../options.ts';
 import { MAX_MOVES } from './report/schema.ts';
 
-export const LOADS = ['light', 'oltp'] as const;
+export const LOADS = ['light', 'oltp', 'churn'] as const;
 
 export const DemoOptionsSchema = z.strictObject({
   lab: labOptionsSchema,
@@ -58,7 +58,7 @@ function makeCommand(): Command {
     .option('--packages <names>', 'further Debian packages, with commas', list, defaults.packages)
     .option('--single-nic', 'migrate over the service network', defaults.single_nic)
     .addOption(choice('--engine <name>', 'how to move', ENGINE_CHOICES, 'auto'))
-    .addOption(choice('--load <kind>', 'what the clients do', LOADS, 'light'))
+    .addOption(choice('--load <kind>', 'what clients and machine do', LOADS, 'light'))
     .option('--moves <n>', 'moves, back and forth', wholeNumber, 1)
     .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))
     .option('--json <file>', 'write the report there as well; - is standard output')

@@ -23,6 +23,10 @@ export const MatrixResultSchema = z.object({
   database: z.string(),
   run: z.string(),
   failures: z.array(z.string()),
+  /** Page frames compared in each move, if they were. */
+  compared_frames: z.array(z.number().int()).default([]),
+  /** Those that differ by reason, with the number of moves in which they did. */
+  differing: z.record(z.string(), z.number().int()).default({}),
 });
 
 export type MatrixResult = z.infer<typeof MatrixResultSchema>;
@@ -58,12 +62,25 @@ export function summariseRun(
     kernel: last?.environment.kernel ?? '',
     database: last?.environment.database ?? '',
     run: last?.environment.run ?? '',
+    compared_frames: moves.flatMap(({ check }) => check?.compared ?? []),
+    differing: countReasons(moves),
     failures: moves
       .flatMap((move, index) =>
         failuresOf(move).map((failure) => `move ${index + 1}: ${failure}`.slice(0, 300)),
       )
       .concat(tooLong),
   };
+}
+
+function countReasons(moves: readonly Report[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { differing_frames } of moves) {
+    const reasons = differing_frames.map(
+      ({ where, reason, pfn }) => `${where}: ${reason ?? `frame ${pfn}, for no known reason`}`,
+    );
+    for (const reason of new Set(reasons)) counts[reason] = (counts[reason] ?? 0) + 1;
+  }
+  return counts;
 }
 
 function beyond(
@@ -128,9 +145,32 @@ export function renderResults(title: string, results: readonly MatrixResult[]): 
     line(head),
     line(head.map(() => '---')),
     ...rows.map(line),
+    ...renderFrames(results),
     ...(failures.length > 0 ? ['', '## What did not hold', '', ...failures] : []),
     '',
   ].join('\n');
+}
+
+/** What the checker found, where it was asked. */
+function renderFrames(results: readonly MatrixResult[]): string[] {
+  const checked = results.filter(({ compared_frames }) => compared_frames.length > 0);
+  if (checked.length === 0) return [];
+  const compared = checked.flatMap(({ compared_frames }) => compared_frames);
+  const counts = new Map<string, number>();
+  for (const [reason, count] of checked.flatMap(({ differing }) => Object.entries(differing))) {
+    counts.set(reason, (counts.get(reason) ?? 0) + count);
+  }
+  return [
+    '',
+    '## Frames that differ',
+    '',
+    `${compared.length} moves were checked; ${Math.min(...compared)} to ${Math.max(...compared)} page frames were`,
+    'compared in each, as they were when the image had been copied and right after the jump.',
+    '',
+    '| frame | in moves |',
+    '| --- | --- |',
+    ...[...counts].sort((a, b) => b[1] - a[1]).map(([reason, n]) => `| ${reason} | ${n} |`),
+  ];
 }
 
 function optionsText({ words, times }: MatrixResult): string {

@@ -1,6 +1,7 @@
 /** The demo from the first commit to the verdict: one client connection through all moves. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../progress.ts';
+import { CHURN_UNIT } from '../guest/churn.ts';
 import { Load } from './load.ts';
 import { makeMove, rememberMachine, type Scene } from './one-move.ts';
 import type { DemoOptions } from './options.ts';
@@ -27,7 +28,8 @@ export async function runMoves(
   const environment = await describeEnvironment(stage, options);
   const load = await Load.start(options.load, stage.runDir, stage.inNetwork, progress);
   try {
-    const origin = await rememberMachine(stage, options.lab.database);
+    if (options.load === 'churn') await stage.onHost(`systemctl start ${CHURN_UNIT}`);
+    const origin = await rememberMachine(stage, options);
     const scene: Scene = { stage, load, origin, options, environment };
     return await moveBackAndForth(scene, progress, onReport);
   } finally {

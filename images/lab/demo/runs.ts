@@ -69,7 +69,21 @@ const DELTA_MATRIX: Matrix = {
   ],
 };
 
+const CHURN_CHECK = ['--load', 'churn', '--check', '--moves', '5'];
+const CHECKER: Matrix = {
+  title: 'Every page frame compared: results',
+  file: 'checker.md',
+  runs: [
+    { name: 'virtio', words: [...DELTA_VIRTIO, ...CHURN_CHECK] },
+    { name: 'virtio, two CPUs', words: [...DELTA_VIRTIO, '--cpus', '2', ...CHURN_CHECK] },
+    { name: 'e1000e', words: [...DELTA, ...CHURN_CHECK] },
+    { name: 'virtio disk', words: [...DELTA_VIRTIO, '--disk', 'virtio', ...CHURN_CHECK] },
+    { name: 'full images', words: [...FULL, '--load', 'churn', '--check'] },
+  ],
+};
+
 export const MATRICES: Readonly<Record<string, Matrix>> = {
   'first-migration': FIRST_MIGRATION,
   delta: DELTA_MATRIX,
+  checker: CHECKER,
 };

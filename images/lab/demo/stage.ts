@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { Client } from '../../../orchestrator/cli/client.ts';
 import type { Progress } from '../../progress.ts';
 import { ensurePackages } from '../../setup/packages.ts';
+import { churnExtras } from '../guest/churn.ts';
 import { witnessExtras } from '../guest/witness.ts';
 import { Lab, MACHINES, type MachineName } from '../lab.ts';
 import type { InNetwork } from './client/client.ts';
@@ -34,7 +35,12 @@ export interface Stage {
 
 export async function openStage(options: DemoOptions, progress: Progress): Promise<Stage> {
   await ensurePackages(['lab', 'kernel', 'native'], progress);
-  const extras = await witnessExtras(progress);
+  const witness = await witnessExtras(progress);
+  const churn = await churnExtras(progress);
+  const extras = {
+    files: [...witness.files, ...churn.files],
+    units: [...witness.units, ...churn.units],
+  };
   const lab = await Lab.start({ ...options.lab, extras }, progress);
   return {
     machines: MACHINES,

@@ -49,9 +49,12 @@ export function compareWitness(
   };
 }
 
+/** What runs on every machine of the demo. */
+const UNITS = ['ssh.service', 'pmsm-agent.service', WITNESS_UNIT];
+
 /** The main process of each unit that should run, as systemd knows them: one line a unit. */
-export async function askServices(onHost: OnHost, database: string): Promise<string[]> {
-  const units = [`${database}.service`, 'ssh.service', 'pmsm-agent.service', WITNESS_UNIT];
+export async function askServices(onHost: OnHost, more: readonly string[]): Promise<string[]> {
+  const units = [...more, ...UNITS];
   const properties = '-p Id -p ActiveState -p MainPID -p NRestarts';
   const said = await onHost(`systemctl show ${properties} ${units.join(' ')}`);
   return said
@@ -63,10 +66,10 @@ export async function askServices(onHost: OnHost, database: string): Promise<str
 /** Every unit is active, none has failed, and each has the process that it had before. */
 export async function servicesWentOn(
   onHost: OnHost,
-  database: string,
+  more: readonly string[],
   before: readonly string[],
 ): Promise<boolean> {
-  const now = await askServices(onHost, database);
+  const now = await askServices(onHost, more);
   const failed = await onHost('systemctl list-units --failed --plain --no-legend');
   return (
     failed.trim() === '' &&

@@ -72,10 +72,10 @@ t.test('services', async (t) => {
     (units: string, failed = '') =>
     async (command: string) =>
       command.includes('--failed') ? failed : units;
-  const before = await askServices(host(unitsText()), 'mysql');
+  const before = await askServices(host(unitsText()), ['mysql.service']);
   t.equal(before.length, UNITS.length);
   const wentOn = (units: string, failed?: string) =>
-    servicesWentOn(host(units, failed), 'mysql', before);
+    servicesWentOn(host(units, failed), ['mysql.service'], before);
   t.equal(await wentOn(unitsText()), true);
   t.equal(await wentOn(unitsText({ MainPID: '300' })), false, 'restarted');
   t.equal(await wentOn(unitsText({ NRestarts: '1' })), false, 'restarted, same number');
@@ -87,8 +87,8 @@ t.test('services', async (t) => {
 t.test('a service that was down before does not count as running', async (t) => {
   const text = unitsText({ ActiveState: 'activating' });
   const host = async (command: string) => (command.includes('--failed') ? '' : text);
-  const before = await askServices(host, 'mysql');
-  t.equal(await servicesWentOn(host, 'mysql', before), false);
+  const before = await askServices(host, ['mysql.service']);
+  t.equal(await servicesWentOn(host, ['mysql.service'], before), false);
 });
 
 async function makeDisk(directory: string): Promise<string> {
