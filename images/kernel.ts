@@ -29,7 +29,8 @@ const SOURCE_PACKAGE = 'linux-source-6.12';
 /** The version that the series was made on; a newer 6.12 is taken, with a message, when it is gone. */
 const PINNED = '6.12.117-1';
 const SERIES = 'kernel-patches/6.12';
-const CONFIG = `${SERIES}/config/lab.config`;
+const CONFIGS = `${SERIES}/config`;
+const CONFIG = `${CONFIGS}/lab.config`;
 const BZIMAGE = 'arch/x86/boot/bzImage';
 /** What user space sees of the series; for the tests of it. */
 const SNAPSHOT_HEADER = 'include/uapi/linux/suspend_ioctls.h';
@@ -37,8 +38,16 @@ const SNAPSHOT_HEADER = 'include/uapi/linux/suspend_ioctls.h';
 const EXPECTED_LINES = 2250;
 const RECIPE_VERSION = 2;
 
+type PatchedKind = Exclude<LabOptions['kernel'], 'stock'>;
+
+/** What a build has on top of lab.config; its lines win. */
+const FRAGMENTS: Readonly<Partial<Record<PatchedKind, string>>> = {
+  hardened: `${CONFIGS}/hardened.config`,
+  debug: `${CONFIGS}/debug.config`,
+};
+
 export function labKernel(kind: LabOptions['kernel'], progress: Progress): Promise<KernelImage> {
-  return kind === 'stock' ? stockKernel(progress) : patchedKernel(progress);
+  return kind === 'stock' ? stockKernel(progress) : patchedKernel(kind, progress);
 }
 
 /** The unpacked, unpatched source. */
@@ -98,20 +107,28 @@ export function seriesFiles(): FileInput[] {
   return patches.map((name) => ({ file: `${SERIES}/${name}` }));
 }
 
-async function patchedKernel(progress: Progress): Promise<KernelImage> {
+async function patchedKernel(kind: PatchedKind, progress: Progress): Promise<KernelImage> {
   const source = await kernelSource(progress);
+  const fragment = FRAGMENTS[kind];
+  const config = [{ file: CONFIG }, ...(fragment ? [{ file: fragment }] : [])];
   const artefact = await cached(
     {
-      name: 'kernel',
-      title: 'Building the patched lab kernel',
-      inputs: { version: RECIPE_VERSION, source, series: seriesFiles(), config: { file: CONFIG } },
+      name: kind === 'patched' ? 'kernel' : `kernel-${kind}`,
+      title: `Building the ${kind} lab kernel`,
+      inputs: {
+        version: RECIPE_VERSION,
+        source,
+        series: seriesFiles(),
+        config: { file: CONFIG },
+        ...(fragment && { fragment: { file: fragment } }),
+      },
       build: async (directory, context) => {
         requireSpace();
         const tree = resolve(directory, 'linux');
         context.step.detail('copying and patching the source');
         await context.run(['cp', '-r', '--reflink=auto', source.path('linux'), tree]);
         await applySeries(tree, context);
-        await configure(tree, context);
+        await configure(tree, config, context);
         await compile(tree, context);
         await context.run(['cp', resolve(tree, BZIMAGE), resolve(directory, 'bzImage')]);
         await context.run(['cp', resolve(tree, '.config'), resolve(directory, 'config')]);
@@ -126,7 +143,7 @@ async function patchedKernel(progress: Progress): Promise<KernelImage> {
     },
     progress,
   );
-  return { kind: 'patched', image: artefact.path('bzImage'), artefact };
+  return { kind, image: artefact.path('bzImage'), artefact };
 }
 
 async function applySeries(tree: string, context: BuildContext): Promise<void> {
@@ -147,8 +164,14 @@ function buildEnvironment(digest: string): NodeJS.ProcessEnv {
   };
 }
 
-async function configure(tree: string, context: BuildContext): Promise<void> {
-  const env = { ...buildEnvironment(context.digest), KCONFIG_ALLCONFIG: inTree(CONFIG) };
+async function configure(
+  tree: string,
+  config: readonly FileInput[],
+  context: BuildContext,
+): Promise<void> {
+  const whole = resolve(tree, 'pmsm.config');
+  writeFileSync(whole, config.map(({ file }) => readFileSync(inTree(file), 'utf8')).join('\n'));
+  const env = { ...buildEnvironment(context.digest), KCONFIG_ALLCONFIG: whole };
   await context.run(['make', '-C', tree, 'allnoconfig'], { env });
 }
 

@@ -3,7 +3,8 @@ import { z } from 'zod';
 
 export const NICS = ['e1000e', 'virtio'] as const;
 export const DISKS = ['ahci', 'nvme', 'virtio'] as const;
-export const KERNELS = ['patched', 'stock'] as const;
+/** `hardened` and `debug` are builds of the patched kernel for tests (kernel-patches/6.12/config). */
+export const KERNELS = ['patched', 'hardened', 'debug', 'stock'] as const;
 export const DATABASES = ['mysql', 'mariadb'] as const;
 
 export const labOptionsSchema = z.strictObject({
