@@ -1,7 +1,15 @@
 /** Puts one move's report together from what the orchestrator, the client and the checks say. */
 import type { Check } from './client/protocol.ts';
 import type { NamedFrame } from './frames.ts';
-import { type Commit, findGaps, gapIsClosed, round, SETTLE_MS, sampleLatencies } from './gaps.ts';
+import {
+  type Commit,
+  findGaps,
+  gapIsClosed,
+  rateWithin,
+  round,
+  SETTLE_MS,
+  sampleLatencies,
+} from './gaps.ts';
 import { type Moved, settledAt } from './migrate.ts';
 import {
   type Environment,
@@ -14,6 +22,8 @@ import { failuresOf } from './verdict.ts';
 
 /** How much of the client's record the picture gets on either side of the attempt. */
 const PICTURE_MS = 5000;
+/** What the client's rate is compared with. */
+const BEFORE_MS = 5000;
 const NS_PER_MS = 1_000_000n;
 
 export interface Evidence {
@@ -49,6 +59,7 @@ export function assembleReport(evidence: Evidence): Report {
       lost: check.lost,
       connection_survived: check.connection_survived,
       errors: errors.slice(0, MAX_ERRORS),
+      commits_per_s: ratesOf(commits, moved, evidence.opened_ns),
       latencies: pictureOf(commits, moved),
     },
     verification: { rows: check.rows_agree, ...evidence.verification },
@@ -63,6 +74,29 @@ export function attemptOf(moved: Moved): { begin_ns: bigint; end_ns: bigint } {
   return {
     begin_ns: moved.begin_ns,
     end_ns: settledAt(moved) + BigInt(SETTLE_MS) * NS_PER_MS,
+  };
+}
+
+function ratesOf(
+  commits: readonly Commit[],
+  moved: Moved,
+  opened_ns: bigint,
+): Report['client']['commits_per_s'] {
+  const earliest_ns = moved.begin_ns - BigInt(BEFORE_MS) * NS_PER_MS;
+  const before = {
+    begin_ns: earliest_ns > opened_ns ? earliest_ns : opened_ns,
+    end_ns: moved.begin_ns,
+  };
+  const precopy = moved.report.phases.find(({ name }) => name === 'precopy');
+  const at_ns = (ms: number) => moved.zero_ns + BigInt(Math.round(ms * 1e6));
+  return {
+    before: rateWithin(commits, before),
+    precopy: precopy
+      ? rateWithin(commits, {
+          begin_ns: at_ns(precopy.start_ms),
+          end_ns: at_ns(precopy.start_ms + precopy.duration_ms),
+        })
+      : null,
   };
 }
 

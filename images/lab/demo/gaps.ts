@@ -70,6 +70,14 @@ export function gapIsClosed(commits: readonly Commit[], attempt: Attempt): boole
   return last !== undefined && last.end_ns > attempt.end_ns;
 }
 
+/** Commits a second within a span; null for an empty one. */
+export function rateWithin(commits: readonly Commit[], span: Attempt): number | null {
+  const length_ms = msBetween(span.begin_ns, span.end_ns);
+  if (length_ms <= 0) return null;
+  const count = commits.filter((c) => c.end_ns > span.begin_ns && c.end_ns <= span.end_ns).length;
+  return round((count / length_ms) * 1000);
+}
+
 /** At most `limit` latencies around the attempt, relative to `zero_ns`; slow commits never go. */
 export function sampleLatencies(
   commits: readonly Commit[],

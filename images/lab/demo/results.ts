@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { formatBytes } from './report/format.ts';
 import { median } from './report/median.ts';
 import type { Report, ReportFile } from './report/schema.ts';
-import type { DowntimeLimits } from './runs.ts';
+import type { RunLimits } from './runs.ts';
 import { failuresOf } from './verdict.ts';
 
 export const MatrixResultSchema = z.object({
@@ -23,6 +23,8 @@ export const MatrixResultSchema = z.object({
   database: z.string(),
   run: z.string(),
   failures: z.array(z.string()),
+  /** The client's rate while memory goes over, as a part of the rate before. */
+  precopy_rate: z.array(z.number()).default([]),
   /** Page frames compared in each move, if they were. */
   compared_frames: z.array(z.number().int()).default([]),
   /** Those that differ by reason, with the number of moves in which they did. */
@@ -36,7 +38,7 @@ export function summariseRun(
   name: string,
   words: readonly string[],
   files: readonly ReportFile[],
-  { exit, seconds, limits }: { exit: number; seconds: number; limits?: DowntimeLimits },
+  { exit, seconds, limits }: { exit: number; seconds: number; limits?: RunLimits },
 ): MatrixResult {
   const moves = files.flatMap((file) => file.moves);
   // A demo's load counts on from move to move.
@@ -45,7 +47,8 @@ export function summariseRun(
   const known = (pick: (move: Report) => number | null) => moves.flatMap((m) => pick(m) ?? []);
   const client_ms = known((move) => move.downtime_ms.client);
   const window_ms = known((move) => move.downtime_ms.window);
-  const tooLong = limits ? beyond(client_ms, window_ms, limits) : [];
+  const precopy_rate = known(precopyRate);
+  const tooLong = limits ? beyond({ client_ms, window_ms, precopy_rate }, limits) : [];
   return {
     name,
     words: [...words],
@@ -62,6 +65,7 @@ export function summariseRun(
     kernel: last?.environment.kernel ?? '',
     database: last?.environment.database ?? '',
     run: last?.environment.run ?? '',
+    precopy_rate,
     compared_frames: moves.flatMap(({ check }) => check?.compared ?? []),
     differing: countReasons(moves),
     failures: moves
@@ -70,6 +74,11 @@ export function summariseRun(
       )
       .concat(tooLong),
   };
+}
+
+function precopyRate({ client }: Report): number | null {
+  const { before, precopy } = client.commits_per_s;
+  return before && precopy !== null ? precopy / before : null;
 }
 
 function countReasons(moves: readonly Report[]): Record<string, number> {
@@ -83,24 +92,27 @@ function countReasons(moves: readonly Report[]): Record<string, number> {
   return counts;
 }
 
-function beyond(
-  client_ms: readonly number[],
-  window_ms: readonly number[],
-  limits: DowntimeLimits,
-): string[] {
-  const { longest_ms = Number.POSITIVE_INFINITY, window_median_ms } = limits;
-  const middle = median(client_ms);
+type Measured = Pick<MatrixResult, 'client_ms' | 'window_ms' | 'precopy_rate'>;
+
+function beyond({ client_ms, window_ms, precopy_rate }: Measured, limits: RunLimits): string[] {
+  const { median_ms = Number.POSITIVE_INFINITY, longest_ms = Number.POSITIVE_INFINITY } = limits;
+  const { window_median_ms, precopy_rate_min } = limits;
+  const rate = median(precopy_rate) ?? 0;
+  const middle = median(client_ms) ?? Number.POSITIVE_INFINITY;
   const longest = Math.max(...client_ms);
   const window = median(window_ms) ?? Number.POSITIVE_INFINITY;
   return [
-    ...(middle === null || middle > limits.median_ms
-      ? [`the median for the client is ${seconds(middle)}, more than ${seconds(limits.median_ms)}`]
+    ...(middle > median_ms
+      ? [`the median for the client is ${seconds(middle)}, more than ${seconds(median_ms)}`]
       : []),
     ...(longest > longest_ms
       ? [`the client saw ${seconds(longest)}, more than ${seconds(longest_ms)}`]
       : []),
     ...(window_median_ms !== undefined && window > window_median_ms
       ? [`the median window is ${seconds(window)}, more than ${seconds(window_median_ms)}`]
+      : []),
+    ...(precopy_rate_min !== undefined && rate < precopy_rate_min
+      ? [`the client's rate in the rounds is ${percent(rate)}, not ${percent(precopy_rate_min)}`]
       : []),
   ];
 }
@@ -114,6 +126,7 @@ export function renderResults(title: string, results: readonly MatrixResult[]): 
     'client, longest',
     'window, median',
     'sent in the window',
+    'rate in the rounds',
     'rows / lost',
     'kernel, database',
     'holds',
@@ -126,6 +139,7 @@ export function renderResults(title: string, results: readonly MatrixResult[]): 
     seconds(result.client_ms.length > 0 ? Math.max(...result.client_ms) : null),
     seconds(median(result.window_ms)),
     formatBytes(median(result.sent_frozen_bytes)),
+    percent(median(result.precopy_rate)),
     `${result.rows} / ${result.lost}`,
     `${result.kernel}, ${result.database}`,
     result.ok ? 'yes' : `no (exit ${result.exit})`,
@@ -139,6 +153,7 @@ export function renderResults(title: string, results: readonly MatrixResult[]): 
     '',
     'Written by `images/lab/demo/matrix.ts`; each line is `npm run demo` with the options named. *Client* is the',
     'longest gap between two successful commits that overlaps the attempt, on one connection that never reconnects.',
+    '*Rate in the rounds* is what the client commits while memory goes over, as a part of what it did before.',
     'Every run starts from a boot; `5 x` is five demos, one after the other, nothing else running.',
     'A run holds if every check of every move does: connection, rows, memory, file, uptime, services, disk.',
     '',
@@ -176,6 +191,10 @@ function renderFrames(results: readonly MatrixResult[]): string[] {
 function optionsText({ words, times }: MatrixResult): string {
   const options = words.length > 0 ? `\`${words.join(' ')}\`` : '';
   return times > 1 ? `${times} x ${options}`.trimEnd() : options;
+}
+
+function percent(part: number | null): string {
+  return part === null ? '' : `${Math.round(part * 100)} %`;
 }
 
 function seconds(ms: number | null): string {

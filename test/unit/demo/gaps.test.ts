@@ -3,6 +3,7 @@ import {
   type Commit,
   findGaps,
   gapIsClosed,
+  rateWithin,
   sampleLatencies,
 } from '../../../images/lab/demo/gaps.ts';
 
@@ -64,4 +65,11 @@ t.test('sampling keeps the slowest of each group and the limit', async (t) => {
     kept.find(([, latency]) => latency === 8),
     [4001, 8],
   );
+});
+
+t.test('commits a second within a span', async (t) => {
+  const commits = commitsAt(100, 200, 300, 400, 500);
+  t.equal(rateWithin(commits, attempt(100, 400)), 10, 'the end counts, the beginning does not');
+  t.equal(rateWithin(commits, attempt(600, 1600)), 0);
+  t.equal(rateWithin(commits, attempt(300, 300)), null, 'no time, no rate');
 });

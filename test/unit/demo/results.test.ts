@@ -20,7 +20,7 @@ t.test('a run as a line of the table', async (t) => {
   const result = summariseRun('two', ['--moves', '2'], [file], { exit: 0, seconds: 60 });
   t.match(result, { ok: true, client_ms: [3160.3, 5160.3], lost: 0, failures: [] });
   const text = renderResults('Results', [result]);
-  t.match(text, '| two | `--moves 2` | 2 | 4.16 s | 5.16 s | 2.98 s | 276 MiB | 2841 / 0 |');
+  t.match(text, '| two | `--moves 2` | 2 | 4.16 s | 5.16 s | 2.98 s | 276 MiB |  | 2841 / 0 |');
   t.notMatch(text, 'What did not hold');
 });
 
@@ -111,3 +111,23 @@ t.test('frames that differ are counted by reason', async (t) => {
   t.match(text, '| other: frame 3, for no known reason | 2 |');
   t.match(text, 'move 1: 1 page frames differ without a reason, first: 3');
 });
+
+t.test(
+  "the client's rate in the rounds is a part of the one before, and can be too low",
+  async (t) => {
+    const report = sampleReport();
+    report.client.commits_per_s = { before: 200, precopy: 150 };
+    const files = [makeFile([report], 1)];
+    const judged = (precopy_rate_min: number) =>
+      summariseRun('r', [], files, { exit: 0, seconds: 1, limits: { precopy_rate_min } });
+    t.match(judged(0.7), { ok: true, precopy_rate: [0.75] });
+    t.match(judged(0.8), {
+      ok: false,
+      failures: ["the client's rate in the rounds is 75 %, not 80 %"],
+    });
+    t.match(renderResults('R', [judged(0.7)]), '| 75 % |');
+    const unknown = [makeFile([sampleReport()], 1)];
+    const limits = { precopy_rate_min: 0.1 };
+    t.notOk(summariseRun('u', [], unknown, { exit: 0, seconds: 1, limits }).ok, 'not measured');
+  },
+);

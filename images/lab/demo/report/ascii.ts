@@ -59,6 +59,11 @@ function drawBar(begin: number, end: number, span: Span, width: number, fill = '
   return (' '.repeat(left) + fill.repeat(whole) + tail).padEnd(width);
 }
 
+function sayRates({ commits_per_s: { before, precopy } }: Report['client']): string[] {
+  if (before === null || precopy === null) return [];
+  return [`  while memory went over it committed ${precopy} rows a second (before: ${before})`];
+}
+
 /** What was checked and what it cost, for a terminal. */
 export function summarise(report: Report): string {
   const { client, verification: checked, downtime_ms: downtime, memory } = report;
@@ -78,6 +83,7 @@ export function summarise(report: Report): string {
   return [
     `  client saw ${formatMs(downtime.client)} (before: ${formatMs(downtime.gap_before)}), ` +
       `window ${formatMs(downtime.window)}, sent ${sent}`,
+    ...sayRates(client),
     ...checks,
   ].join('\n');
 }

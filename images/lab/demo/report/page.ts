@@ -107,6 +107,7 @@ ${problem(report)}
 <div class="picture narrow">${drawTimeline(report, 380)}</div>
 <div class="columns">
 <section><h3>What was checked</h3>${checks(report)}<h3>Memory</h3>${memory(report)}
+<h3>Rows committed in a second</h3>${rates(report)}
 <h3>Where it ran</h3>${environment(report)}</section>
 <section><h3>Phases</h3>${phases(report)}</section>
 </div>`;
@@ -185,6 +186,14 @@ function memory({ memory: m }: Report): string {
     ['to be saved', formatBytes(m.saveable_bytes)],
     ['sent in all', formatBytes(m.sent_bytes)],
     ['sent in the window', formatBytes(m.sent_frozen_bytes)],
+  ]);
+}
+
+function rates({ client: { commits_per_s: rate } }: Report): string {
+  const text = (value: number | null) => (value === null ? 'not measured' : formatCount(value));
+  return table([
+    ['before', text(rate.before)],
+    ['while memory went over', text(rate.precopy)],
   ]);
 }
 

@@ -21,6 +21,10 @@ export const ClientSchema = z.object({
   lost: z.number().int().nonnegative(),
   connection_survived: z.boolean(),
   errors: z.array(z.string().max(1024)).max(MAX_ERRORS),
+  /** Commits a second before the attempt, and while memory went over with the machine working. */
+  commits_per_s: z
+    .object({ before: ms.nonnegative().nullable(), precopy: ms.nonnegative().nullable() })
+    .default({ before: null, precopy: null }),
   /** Around the attempt: [start from the quarantine, latency], in ms, oldest first. */
   latencies: z.array(z.tuple([ms, ms.nonnegative()])).max(MAX_LATENCIES),
 });
