@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Test of /dev/snapshot on a machine in which page frames have failed, to be run from
+ * init in one emulated machine:
+ *
+ *   poison-test source     a poisoned frame is not in the image, and an image that
+ *                          wants one is refused; both are as ever when it is mended
+ *
+ * Frames are poisoned by madvise(MADV_HWPOISON) and mended by hwpoison-inject.
+ */
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <sys/mount.h>
+
+#define CHUNK		(1UL << 20)
+#define ROOM		(64UL << 20)
+#define DEBUGFS		"/sys/kernel/debug"
+#define UNPOISON	DEBUGFS "/hwpoison/unpoison-pfn"
+#define PFN_MASK	((1ULL << 55) - 1)
+#define LIST_END	(~0ULL)
+#define FLAGS		(3ULL << 62)
+
+static char *image;
+static uint64_t size;
+
+static int device(int mode)
+{
+	int fd = open("/dev/snapshot", mode | O_CLOEXEC);
+
+	if (fd < 0)
+		fatal("/dev/snapshot");
+	return fd;
+}
+
+static uint64_t frame_of(const void *at)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (fd < 0 || pread(fd, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) != 8)
+		fatal("pagemap");
+	close(fd);
+	return entry & PFN_MASK;
+}
+
+/* A page with contents, so that it has a frame of its own. */
+static char *make_page(void)
+{
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (page == MAP_FAILED)
+		fatal("mmap");
+	memset(page, 0x5a, PAGE);
+	return page;
+}
+
+static void poison(char *page)
+{
+	if (madvise(page, PAGE, MADV_HWPOISON))
+		fatal("MADV_HWPOISON");
+}
+
+static void mend(uint64_t pfn)
+{
+	FILE *f = fopen(UNPOISON, "w");
+
+	if (!f || fprintf(f, "%llu\n", (unsigned long long)pfn) < 0 || fclose(f))
+		fatal(UNPOISON);
+}
+
+/* Makes an image and reads all of it. */
+static void save(void)
+{
+	int fd = device(O_RDONLY), in_suspend = -1;
+	long ret;
+
+	if (ioctl(fd, SNAPSHOT_FREEZE) || ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend))
+		fatal("SNAPSHOT_CREATE_IMAGE");
+	for (size = 0; size < ROOM; size += (uint64_t)ret) {
+		ret = read(fd, image + size, ROOM - size < CHUNK ? ROOM - size : CHUNK);
+		if (ret < 0)
+			fatal("read");
+		if (!ret)
+			break;
+	}
+	close(fd);
+	check(size > PAGE && size < ROOM, "an image was made", (long)size);
+}
+
+static bool image_has(uint64_t pfn)
+{
+	const uint64_t *list = (const void *)(image + PAGE);
+
+	for (size_t i = 0; i < (size - PAGE) / 8 && list[i] != LIST_END; i++)
+		if ((list[i] & ~FLAGS) == pfn)
+			return true;
+	return false;
+}
+
+static long load(void)
+{
+	int fd = device(O_WRONLY);
+	uint64_t done = 0;
+	long ret = 0;
+
+	for (; done < size; done += (uint64_t)ret) {
+		ret = result(write(fd, image + done, size - done < PAGE ? size - done : PAGE));
+		if (ret <= 0)
+			break;
+	}
+	close(fd);
+	return ret < 0 ? ret : (long)done;
+}
+
+static int source(void)
+{
+	char *bad = make_page(), *good = make_page();
+	uint64_t bad_pfn = frame_of(bad), good_pfn = frame_of(good);
+
+	image = mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (image == MAP_FAILED)
+		fatal("mmap");
+	check(bad_pfn && good_pfn && bad_pfn != good_pfn, "two frames", (long)bad_pfn);
+
+	poison(bad);
+	save();
+	check(!image_has(bad_pfn), "a poisoned frame is not in the image", (long)bad_pfn);
+	check(image_has(good_pfn), "another one is", (long)good_pfn);
+	check(load() == (long)size, "the image can be loaded", 0);
+
+	/* As if the memory of the restoring machine failed there. */
+	poison(good);
+	EXPECT(load(), -EFAULT);
+	mend(good_pfn);
+	check(load() == (long)size, "it can again when the frame is mended", 0);
+
+	mend(bad_pfn);
+	munmap(bad, PAGE);
+	munmap(good, PAGE);
+	check(beats(), "the machine goes on", 0);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	int ret = 2;
+	pid_t child;
+
+	if (argc != 2 || strcmp(argv[1], "source"))
+		return ret;
+	if (mount("debug", DEBUGFS, "debugfs", 0, NULL))
+		fatal(DEBUGFS);
+	child = start_heartbeat();
+	ret = source();
+	return finish(child) || ret;
+}
