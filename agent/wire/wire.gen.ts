@@ -255,6 +255,8 @@ export interface PrecopyMessage {
   rounds_max: number;
   /** most bytes a second on the wire before the window; 0: no limit */
   bytes_per_s: bigint;
+  /** 1: services that change much may be slowed down until the window begins */
+  throttle: number;
 }
 
 /** how a round goes on: when it is complete, and about every second before */
@@ -264,6 +266,8 @@ export interface RoundMessage {
   number: number;
   /** how far it is */
   state: RoundState;
+  /** times that a service was slowed down so far */
+  throttled: number;
   /** since the round began */
   elapsed_ms: number;
   /** if the window began after this round; 0 while it runs */
@@ -302,10 +306,10 @@ export interface FrameDigestsMessage {
   frames: bigint;
   /** frames of the kernel stack that was in use; 0 for none */
   stack: bigint[];
-  /** first frame of the static variables of the CPU in use */
-  percpu_pfn: bigint;
-  /** frames that these take up */
+  /** frames that the static variables of a CPU take up */
   percpu_frames: bigint;
+  /** the first of them, for each of the first CPUs; 0 for none */
+  percpu_pfn: bigint[];
   /** a u64 for each frame, 0 for one that is not in the image */
   digests: Uint8Array;
 }
@@ -828,14 +832,16 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     number: 33,
     link: 'control',
     from: ['orchestrator'],
-    fixed_bytes: 40,
-    max_payload_bytes: 40,
+    fixed_bytes: 48,
+    max_payload_bytes: 48,
     fields: [
       { name: 'attempt', kind: 'hex', offset: 0, bytes: 16 },
       { name: 'generation', kind: 'u64', offset: 16, bytes: 8 },
       { name: 'downtime_limit_ms', kind: 'u32', offset: 24, bytes: 4 },
       { name: 'rounds_max', kind: 'u32', offset: 28, bytes: 4 },
       { name: 'bytes_per_s', kind: 'u64', offset: 32, bytes: 8 },
+      { name: 'throttle', kind: 'u8', offset: 40, bytes: 1 },
+      { name: 'reserved', kind: 'zero', offset: 41, bytes: 7 },
     ],
     tail: null,
   },
@@ -849,7 +855,8 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     fields: [
       { name: 'number', kind: 'u32', offset: 0, bytes: 4 },
       { name: 'state', kind: 'enum', offset: 4, bytes: 1, enum: 'round_state' },
-      { name: 'reserved', kind: 'zero', offset: 5, bytes: 3 },
+      { name: 'throttled', kind: 'u8', offset: 5, bytes: 1 },
+      { name: 'reserved', kind: 'zero', offset: 6, bytes: 2 },
       { name: 'elapsed_ms', kind: 'u32', offset: 8, bytes: 4 },
       { name: 'predicted_downtime_ms', kind: 'u32', offset: 12, bytes: 4 },
       { name: 'frames', kind: 'u64', offset: 16, bytes: 8 },
@@ -880,14 +887,14 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     number: 36,
     link: 'control',
     from: ['source', 'resumed'],
-    fixed_bytes: 96,
-    max_payload_bytes: 64096,
+    fixed_bytes: 152,
+    max_payload_bytes: 64152,
     fields: [
       { name: 'first_pfn', kind: 'u64', offset: 0, bytes: 8 },
       { name: 'frames', kind: 'u64', offset: 8, bytes: 8 },
       { name: 'stack', kind: 'array', offset: 16, bytes: 64 },
-      { name: 'percpu_pfn', kind: 'u64', offset: 80, bytes: 8 },
-      { name: 'percpu_frames', kind: 'u64', offset: 88, bytes: 8 },
+      { name: 'percpu_frames', kind: 'u64', offset: 80, bytes: 8 },
+      { name: 'percpu_pfn', kind: 'array', offset: 88, bytes: 64 },
     ],
     tail: { name: 'digests', kind: 'blob', max_bytes: 64000 },
   },

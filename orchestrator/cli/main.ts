@@ -35,6 +35,7 @@ interface MigrateOptions {
   downtimeLimit?: string;
   maxRounds?: string;
   bandwidth?: string;
+  throttle?: boolean;
   detach?: boolean;
   yes?: boolean;
 }
@@ -75,6 +76,7 @@ function addMigrate(program: Command, run: Run): void {
     .option('--downtime-limit <ms>', 'engine delta: longest predicted downtime (2000)')
     .option('--max-rounds <n>', 'engine delta: most rounds (8)')
     .option('--bandwidth <mb/s>', 'engine delta: megabytes a second before the window')
+    .option('--throttle', 'engine delta: may slow down services that change too much')
     .option('--detach', 'prints the id and returns at once')
     .option('--yes', 'does not ask')
     .action((source: string, target: string, options: MigrateOptions) =>
@@ -104,7 +106,7 @@ async function migrate(
 }
 
 function toRequest(source: string, target: string, options: MigrateOptions): StartRequest {
-  const { engine, codec, keepCache } = options;
+  const { engine, codec, keepCache, throttle } = options;
   const bandwidth = wholeNumber('--bandwidth', options.bandwidth);
   const numbers = {
     stall_ms: wholeNumber('--stall-ms', options.stallMs),
@@ -117,7 +119,12 @@ function toRequest(source: string, target: string, options: MigrateOptions): Sta
     source,
     target,
     engine,
-    options: { codec, keep_cache: keepCache ?? false, ...Object.fromEntries(given) },
+    options: {
+      codec,
+      keep_cache: keepCache ?? false,
+      throttle: throttle ?? false,
+      ...Object.fromEntries(given),
+    },
   };
 }
 

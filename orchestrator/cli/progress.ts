@@ -107,7 +107,9 @@ function describeRound(data: MigrationEvent['data']): string {
   }
   const predicted = formatMs(Number(data.predicted_downtime_ms));
   const changed = `${data.changed} of ${frames} pages`;
-  return `round ${number}: ${changed} in ${formatMs(Number(elapsed_ms))}, ${sent}; predicted downtime ${predicted}`;
+  const slower = Number(data.throttled) > 0 ? `; services slowed down ${data.throttled} x` : '';
+  const took = formatMs(Number(elapsed_ms));
+  return `round ${number}: ${changed} in ${took}, ${sent}; predicted downtime ${predicted}${slower}`;
 }
 
 /** What the helper measured before the window, or what was sent in it. */

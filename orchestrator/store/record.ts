@@ -45,6 +45,8 @@ export const OptionsSchema = z.object({
   rounds_max: z.int().min(1).max(64).default(8),
   /** Before the window; 0 is no limit. */
   bytes_per_s_max: z.int().min(0).max(1e12).default(0),
+  /** Services that change much may be slowed down until the window begins. */
+  throttle: z.boolean().default(false),
   /** A test of the engine: every page frame is compared, with a kernel made for it. */
   check: z.boolean().default(false),
 });
@@ -64,9 +66,6 @@ export const ReportPhaseSchema = z.object({
   duration_ms: z.number().nonnegative(),
 });
 
-/** One CPU's static variables; a kernel with every debugging option has less than this. */
-export const PERCPU_FRAMES_MAX = 1024;
-
 /** What a comparison of all page frames has found; see workflow/memory-check.ts. */
 export const MemoryCheckSchema = z.object({
   /** In the image on both sides. */
@@ -78,8 +77,16 @@ export const MemoryCheckSchema = z.object({
   frames: z.array(z.int().nonnegative()).max(4096),
   /** Of the kernel stack that was in use on either side. */
   stack: z.array(z.int().nonnegative()).max(16),
-  /** Of the static variables of the CPU that made the digests, in order. */
-  percpu: z.array(z.int().nonnegative()).max(PERCPU_FRAMES_MAX),
+  /** Where the static variables of a CPU are. */
+  percpu: z
+    .array(
+      z.object({
+        cpu: z.int().nonnegative(),
+        first_pfn: z.int().nonnegative(),
+        frames: z.int().nonnegative(),
+      }),
+    )
+    .max(8),
 });
 
 /** The shape that the demo and scripts read; the orchestrator cannot know client and verification. */

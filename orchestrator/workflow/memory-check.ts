@@ -5,7 +5,7 @@
  */
 import { PmsmError } from '../../agent/wire/errors.ts';
 import type { MessageOf } from '../../agent/wire/wire.gen.ts';
-import { PERCPU_FRAMES_MAX, type Report } from '../store/record.ts';
+import type { Report } from '../store/record.ts';
 
 /** Digests of 64 GiB; tests are smaller. */
 const FRAMES_MAX = 16 * 1024 * 1024;
@@ -75,15 +75,16 @@ export class MemoryCheck {
   }
 
   /** Both bodies have these frames at the same place: they are the same machine. */
-  #noteOwn({ stack, percpu_pfn, percpu_frames }: MessageOf<'frame_digests'>): void {
+  #noteOwn({ stack, percpu_pfn: percpu, percpu_frames }: MessageOf<'frame_digests'>): void {
     const result = this.#result;
     for (const pfn of stack.map(Number)) {
       if (pfn !== 0 && !result.stack.includes(pfn) && result.stack.length < 16) {
         result.stack.push(pfn);
       }
     }
-    const length = Math.min(Number(percpu_frames), PERCPU_FRAMES_MAX);
-    result.percpu = Array.from({ length }, (_, i) => Number(percpu_pfn) + i);
+    result.percpu = percpu.map(Number).flatMap((first_pfn, cpu) => {
+      return first_pfn === 0 ? [] : { cpu, first_pfn, frames: Number(percpu_frames) };
+    });
   }
 }
 

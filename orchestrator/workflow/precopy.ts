@@ -11,13 +11,14 @@ export function isDelta(attempt: Attempt): boolean {
 
 /** The helper decides round by round, since only it sees what changes; here it is told the limits. */
 export async function precopy(site: Site, attempt: Attempt): Promise<void> {
-  const { downtime_limit_ms, rounds_max, bytes_per_s_max } = attempt.migration.options;
+  const { downtime_limit_ms, rounds_max, bytes_per_s_max, throttle } = attempt.migration.options;
   attempt.source.link?.send({
     type: 'precopy',
     ...attempt.key,
     downtime_limit_ms,
     rounds_max,
     bytes_per_s: BigInt(bytes_per_s_max),
+    throttle: throttle ? 1 : 0,
   });
   let shown: MessageOf<'round'> | undefined;
   await attempt.until('the rounds', timeoutOf(site, 'precopy'), () => {
@@ -33,11 +34,12 @@ export async function precopy(site: Site, attempt: Attempt): Promise<void> {
 }
 
 function describeRound(round: MessageOf<'round'>): Record<string, unknown> {
-  const { number, state, elapsed_ms, predicted_downtime_ms } = round;
+  const { number, state, throttled, elapsed_ms, predicted_downtime_ms } = round;
   const wire_bytes = Number(round.wire_bytes);
   return {
     number,
     state,
+    throttled,
     elapsed_ms,
     frames: Number(round.frames),
     frames_total: Number(round.frames_total),

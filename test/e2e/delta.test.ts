@@ -1,6 +1,7 @@
 /**
  * What only the engine delta can do, and how it fails: memory goes over while the machine works, so a fault before the
- * window must not even be noticed; a machine that uses most of its memory moves; one that changes too fast stays.
+ * window must not even be noticed; a machine that uses most of its memory moves; one that changes too
+ * fast stays, or moves if its services may be slowed down.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -57,7 +58,8 @@ const lab = await Lab.start({ saved: true, nic: 'virtio' }, progress);
 t.teardown(() => lab.stop());
 const orchestrator = new Client({ socketPath: lab.orchestratorSocket });
 const load = await Load.start('light', lab.runDir, (argv) => lab.inside(argv), progress);
-const order = { source: 'node1', target: 'node2', engine: 'delta' } as const;
+const THERE = { source: 'node1', target: 'node2', engine: 'delta' } as const;
+const BACK = { source: 'node2', target: 'node1', engine: 'delta' } as const;
 
 async function setFault(fault: string): Promise<void> {
   const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
@@ -67,9 +69,10 @@ async function setFault(fault: string): Promise<void> {
 async function attempt(
   onEvent: (event: MigrationEvent) => void = () => undefined,
   options = {},
+  order: typeof THERE | typeof BACK = THERE,
 ): Promise<Moved> {
-  await waitForHost(orchestrator, 'node1', 'running', PROMPT_MS);
-  await waitForHost(orchestrator, 'node2', 'standby', PROMPT_MS);
+  await waitForHost(orchestrator, order.source, 'running', PROMPT_MS);
+  await waitForHost(orchestrator, order.target, 'standby', PROMPT_MS);
   return await move(orchestrator, { ...order, options }, onEvent);
 }
 
@@ -155,8 +158,28 @@ t.test('a machine that changes faster than it can be sent stays', async (t) => {
   await checkUntouched(t, moved, /^not-converging$/);
   t.match(moved.report.error?.detail, /round \d+ still sent \d+ MB in \d+ ms.*900 ms are allowed/);
   t.ok(rounds.length >= 2 && rounds.length <= 4, `${rounds.length} rounds`);
-  await lab.ssh('systemctl stop hog');
 });
+
+t.test(
+  'the same machine moves if services may be slowed down, and they are fast again',
+  async (t) => {
+    let throttled = 0;
+    const options = { downtime_limit_ms: 900, rounds_max: 12, throttle: true };
+    const moved = await attempt(({ kind, data }) => {
+      if (kind === 'round') throttled = Number(data.throttled);
+    }, options);
+    t.equal(moved.report.error, null);
+    t.match(moved.report, { ok: true, outcome: 'moved', owner: 'target' });
+    t.ok(throttled > 0, `slowed down ${throttled} times`);
+    t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
+    const { client } = findGaps(load.commits(), attemptOf(moved));
+    t.ok(client !== null && client <= FULL_MACHINE_MS_MAX, `the client saw ${client} ms`);
+    const quotas = await lab.ssh('cat /sys/fs/cgroup/system.slice/*.service/cpu.max | sort -u');
+    t.match(quotas, /^(max 100000\s*)?$/, 'no service is held back any more');
+    await lab.ssh('systemctl stop hog');
+    await lab.recycle(lab.machines.node1);
+  },
+);
 
 t.test('a machine that uses four fifths of its memory moves', async (t) => {
   await lab.ssh('head -c 300M /dev/urandom >/dev/shm/file; sha256sum /dev/shm/file >/var/tmp/sum');
@@ -167,13 +190,13 @@ t.test('a machine that uses four fifths of its memory moves', async (t) => {
     .map(Number);
   const used = (total - free) / total;
   t.ok(used >= 0.78, `${Math.round(used * 100)} % are in use`);
-  const full = await orchestrator.preflight('node1', 'node2', 'full');
+  const full = await orchestrator.preflight('node2', 'node1', 'full');
   t.notOk(full.ok, 'the engine full refuses it');
   t.ok(
     full.findings.some(({ code, severity }) => code === 'memory-too-full' && severity === 'refuse'),
   );
   // It is predicted to stand still for 1.5 s on an idle host; on a busy one that is more.
-  const moved = await attempt(undefined, { downtime_limit_ms: 4000 });
+  const moved = await attempt(undefined, { downtime_limit_ms: 4000 }, BACK);
   t.equal(moved.report.error, null);
   t.match(moved.report, { ok: true, engine: 'delta', outcome: 'moved', owner: 'target' });
   t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');

@@ -44,6 +44,8 @@ static bool make_round(struct transfer *t, unsigned int codec)
 	round->number++;
 	round->next_pfn = 0;
 	round->looked = round->changed = round->pages = 0;
+	round->begin_ns = clock_ns();
+	round->begin_cpu_ns = clock_process_ns();
 	run_pipeline(t, &round_cargo, codec);
 	/* As the helper does: a sender that is stopped before it knows that it is done breaks off.
 	 */
@@ -106,6 +108,22 @@ static void test_rate(void)
 	bytes = t->out.tx_bytes;
 	CHECK(clock_ns() - begin_ns > bytes * 45, "and keeps to it: %llu bytes in %llu ms",
 	      (unsigned long long)bytes, (unsigned long long)((clock_ns() - begin_ns) / NS_PER_MS));
+	end(t);
+}
+
+static void test_share(void)
+{
+	struct transfer *t = begin_ahead(1);
+	uint64_t wall, cpu;
+	bool made;
+
+	t->pipeline.round.share_permille = 200;
+	run_loader(t, 2000);
+	made = make_round(t, PMSM_CODEC_ZSTD);
+	wall = clock_ns() - t->pipeline.round.begin_ns;
+	cpu = clock_process_ns() - t->pipeline.round.begin_cpu_ns;
+	CHECK(made && cpu * 10 <= wall * 3, "a round keeps to its share: %llu of %llu us",
+	      (unsigned long long)cpu / 1000, (unsigned long long)wall / 1000);
 	end(t);
 }
 
@@ -275,10 +293,20 @@ static enum round_verdict judge(uint32_t number, uint64_t pages, uint64_t pages_
 	return judge_round(&round, number > 1 ? &before : NULL, predicted_ms, &limits);
 }
 
-static enum round_verdict judge_sprint(uint32_t predicted_ms)
+static enum round_verdict judge_throttled(uint32_t number, uint32_t predicted_ms)
+{
+	const struct precopy_limits limits = {
+	    .downtime_limit_ms = 1000, .rounds_max = 6, .throttle = true};
+	struct round_result round = {.number = number, .pages = 5000};
+	struct round_result before = {.number = number - 1, .pages = 5000};
+
+	return judge_round(&round, number > 1 ? &before : NULL, predicted_ms, &limits);
+}
+
+static enum round_verdict judge_sprint(uint32_t predicted_ms, uint64_t pages)
 {
 	const struct precopy_limits limits = {.downtime_limit_ms = 1000, .rounds_max = 6};
-	struct round_result round = {.number = 3, .pages = 10, .sprint = true};
+	struct round_result round = {.number = 3, .pages = pages, .sprint = true};
 	struct round_result before = {.number = 2, .pages = 1000};
 
 	return judge_round(&round, &before, predicted_ms, &limits);
@@ -294,8 +322,14 @@ static void test_judgement(void)
 	      "a round that sends no less than the last one is the last but one");
 	CHECK(judge(5, 100, 5000, 1100) == ROUND_SPRINT, "so is the last but one that is allowed");
 	CHECK(judge(2, 0, 0, 400) == ROUND_SPRINT, "and any of an idle machine");
-	CHECK(judge_sprint(1000) == ROUND_ENOUGH && judge_sprint(1001) == ROUND_HOPELESS,
-	      "after the sprint the prediction decides");
+	CHECK(judge_throttled(1, 1100) == ROUND_AGAIN && judge_throttled(2, 1100) == ROUND_SLOWER &&
+		  judge_throttled(4, 1100) == ROUND_SLOWER &&
+		  judge_throttled(5, 1100) == ROUND_SPRINT &&
+		  judge_throttled(2, 900) == ROUND_SPRINT,
+	      "services are slowed down only if that is allowed and needed");
+	CHECK(judge_sprint(1000, 10) == ROUND_ENOUGH, "after the sprint the prediction decides");
+	CHECK(judge_sprint(1001, 999) == ROUND_SPRINT && judge_sprint(1001, 1000) == ROUND_HOPELESS,
+	      "but as long as it helps there is another one");
 	CHECK(judge(6, 100, 5000, 1000) == ROUND_ENOUGH &&
 		  judge(6, 100, 5000, 1001) == ROUND_HOPELESS,
 	      "as after the last round that is allowed");
@@ -311,6 +345,7 @@ int main(void)
 	for (unsigned int codec = 0; codec <= PMSM_CODEC_ZSTD; codec++)
 		test_rounds(codec, 1 + codec);
 	test_rate();
+	test_share();
 	test_refusals();
 	for (int fault = 0; fault < FRAMES_FAULTS; fault++)
 		test_hostile((enum frames_fault)fault);

@@ -33,6 +33,11 @@ uint64_t clock_thread_ns(void)
 	return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
+uint64_t clock_process_ns(void)
+{
+	return read_clock(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 uint64_t clock_deadline_ms(uint64_t ms)
 {
 	return clock_ns() + ms * NS_PER_MS;

@@ -13,6 +13,8 @@ int clock_left_ms(uint64_t deadline_ns);
 
 /* Processor time of the calling thread. */
 uint64_t clock_thread_ns(void);
+/* The same of all threads. */
+uint64_t clock_process_ns(void);
 
 void clock_sleep_ms(unsigned int ms);
 

@@ -92,6 +92,7 @@ _Static_assert(sizeof(struct pmsm_snapshot_preload) == 32, "size of struct snaps
 
 /* Only a kernel for tests has this: CONFIG_HIBERNATION_CHECK. See kernel-patches/abi/check.rst. */
 #define PMSM_SNAPSHOT_CHECK_STACK 8
+#define PMSM_SNAPSHOT_CHECK_CPUS  8
 
 struct pmsm_snapshot_check {
 	__u32 size;
@@ -102,10 +103,10 @@ struct pmsm_snapshot_check {
 	__u32 reserved;
 	__u64 frames;
 	__u64 stack[PMSM_SNAPSHOT_CHECK_STACK];
-	__u64 percpu_pfn;
 	__u64 percpu_nr;
+	__u64 percpu_pfn[PMSM_SNAPSHOT_CHECK_CPUS];
 };
-_Static_assert(sizeof(struct pmsm_snapshot_check) == 120, "size of struct snapshot_check");
+_Static_assert(sizeof(struct pmsm_snapshot_check) == 176, "size of struct snapshot_check");
 
 #define PMSM_SNAPSHOT_CHECK_BEGIN (1u << 0)
 #define PMSM_SNAPSHOT_CHECK	  _IOWR('3', 27, struct pmsm_snapshot_check)

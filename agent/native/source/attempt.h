@@ -12,22 +12,16 @@
 #include "source/precopy.h"
 #include "source/nudge.h"
 #include "source/options.h"
+#include "source/throttle.h"
 
 #define EDGES_MAX	     128
 #define CONTROL_BUFFER_BYTES (PMSM_HEADER_BYTES + PMSM_LIMIT_CONTROL_PAYLOAD_BYTES)
-#define SETTINGS_MAX	     8
 
 /* A phase edge that happened; those that could not be sent yet wait here. */
 struct edge {
 	uint16_t phase;
 	uint8_t edge;
 	uint64_t cycles;
-};
-
-/* A kernel setting that we changed, with what it was. */
-struct setting {
-	char path[96];
-	char before[32];
 };
 
 /* All that the source half knows about its attempt. One, allocated and locked before the window. */
@@ -45,6 +39,7 @@ struct attempt {
 	struct quarantine quarantine;
 	struct filesystems filesystems;
 	struct guard guard;
+	struct throttle throttle;
 	struct pipeline pipeline;
 	struct netlink diag;
 	struct announcer announcer;
@@ -54,9 +49,6 @@ struct attempt {
 	size_t edges_count;
 	size_t edges_sent;
 	bool flow_open; /* the control link may be written to */
-
-	struct setting settings[SETTINGS_MAX];
-	size_t settings_count;
 
 	const struct codec *codec;
 	struct pmsm_msg_prepared measured;
@@ -99,7 +91,6 @@ int prepare(struct attempt *a);
 /* 0 with the order to begin the pre-copy, or the window. */
 int await_precopy(struct attempt *a, struct precopy_limits *limits);
 int await_freeze(struct attempt *a);
-void settings_restore(struct attempt *a);
 
 /* window.c */
 int window_run(struct attempt *a);

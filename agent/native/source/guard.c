@@ -90,6 +90,7 @@ static void close_others(int keep)
 __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd)
 {
 	enum guard_order order;
+	int error = 0;
 	char byte;
 	ssize_t n;
 
@@ -102,26 +103,31 @@ __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd
 	do {
 		n = read(read_fd, &byte, 1);
 	} while (n > 0 || (n < 0 && errno == EINTR));
-	order = (enum guard_order)atomic_load(guard->order);
-	if (order == GUARD_RECOVER) {
-		log_text("guard: the helper died before it gave up, so the source recovers");
-		_exit(recover_machine() ? 1 : 0);
-	}
-	if (order == GUARD_HOLD)
+	order = (enum guard_order)atomic_load(&guard->shared->order);
+	if (order == GUARD_HOLD) {
 		log_text("guard: the helper died while another body may own the state; "
 			 "file systems stay frozen and traffic stays dropped");
-	_exit(0);
+		_exit(0);
+	}
+	if (order == GUARD_RECOVER) {
+		log_text("guard: the helper died before it gave up, so the source recovers");
+		error = recover_machine();
+	}
+	/* Nothing is left to restore if the helper has ended as it should. */
+	settings_restore(&guard->shared->throttled);
+	settings_restore(&guard->shared->settings);
+	_exit(error ? 1 : 0);
 }
 
 int guard_start(struct guard *guard)
 {
-	void *page =
-	    mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *shared = mmap(NULL, sizeof(*guard->shared), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int fds[2];
 
-	if (page == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0)
+	if (shared == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	guard->order = page;
+	guard->shared = shared;
 	guard->pid = fork();
 	if (guard->pid < 0)
 		return -errno;
@@ -135,7 +141,7 @@ int guard_start(struct guard *guard)
 void guard_set(struct guard *guard, enum guard_order order)
 {
 	/* The order first: if the process dies between both, the guard acts by the order. */
-	atomic_store(guard->order, (int)order);
+	atomic_store(&guard->shared->order, (int)order);
 	marker_write(order == GUARD_HOLD);
 }
 

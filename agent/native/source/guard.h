@@ -4,7 +4,7 @@
 
 #include <sys/types.h>
 
-#include "common/base.h"
+#include "source/settings.h"
 
 /*
  * What happens if the helper dies in the window?
@@ -13,11 +13,11 @@
  * kernel leaves no choice. But file systems stay frozen, and the quarantine stays in force; neither
  * belongs to a process. So a second process, the guard, is forked before the window. It is frozen
  * with all others, and wakes by that very thaw. It then finds the end of its pipe (only the helper
- * had the other end) and acts by the order that the helper left in a shared page:
+ * had the other end) and acts by the order that the helper left in shared memory:
  *
- *     IDLE     nothing was changed yet, or everything is back: end
- *     RECOVER  the source owns the state: thaw file systems, delete the quarantine
- *     HOLD     another body may own the state, or come to own it: do nothing
+ *     IDLE     nothing stands still, or everything is back: restore settings
+ *     RECOVER  the source owns the state: thaw file systems, delete the quarantine, restore
+ * settings HOLD     another body may own the state, or come to own it: do nothing
  *
  * HOLD keeps the machine off its disks (frozen) and off the network (dropped), although processes
  * run again. It is set before the snapshot, so that the image holds it: on the new body it is true
@@ -33,8 +33,13 @@
 enum guard_order { GUARD_IDLE, GUARD_RECOVER, GUARD_HOLD };
 
 struct guard {
-	_Atomic int *order; /* in a shared page */
-	int pipe_fd;	    /* its closing wakes the guard */
+	/* Memory that both have. */
+	struct guard_shared {
+		_Atomic int order;
+		struct settings settings;  /* of the attempt as a whole */
+		struct settings throttled; /* until the window begins */
+	} * shared;
+	int pipe_fd; /* its closing wakes the guard */
 	pid_t pid;
 };
 

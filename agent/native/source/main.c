@@ -84,7 +84,10 @@ static int end_before_window(struct attempt *a)
 	if (link_is_open(&a->control))
 		link_send(&a->control, PMSM_MSG_ERROR, &m, a->failure.detail,
 			  strlen(a->failure.detail), clock_deadline_ms(500));
-	settings_restore(a);
+	if (a->guard.shared) {
+		throttle_end(&a->throttle);
+		settings_restore(&a->guard.shared->settings);
+	}
 	guard_end(&a->guard);
 	return report(a, "failed", EXIT_FAILED);
 }

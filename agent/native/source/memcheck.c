@@ -47,8 +47,8 @@ int memcheck_send(struct attempt *a)
 			break;
 		m.frames = io.frames;
 		memcpy(m.stack, io.stack, sizeof(m.stack));
-		m.percpu_pfn = io.percpu_pfn;
 		m.percpu_frames = io.percpu_nr;
+		memcpy(m.percpu_pfn, io.percpu_pfn, sizeof(m.percpu_pfn));
 		error = link_send(&a->control, PMSM_MSG_FRAME_DIGESTS, &m, digests,
 				  io.digests_nr * sizeof(digests[0]),
 				  clock_deadline_ms(SEND_TIMEOUT_MS));

@@ -46,6 +46,9 @@ struct cargo {
 struct round {
 	uint32_t number; /* from 1 */
 	uint64_t next_pfn;
+	/* What the reader keeps all threads to: 1000 is one processor; 0: no limit. */
+	unsigned int share_permille;
+	uint64_t begin_ns, begin_cpu_ns;
 	uint64_t *frames;	      /* room for the frame numbers of one chunk */
 	_Atomic uint64_t looked;      /* frames that would be saved */
 	_Atomic uint64_t changed;     /* of these, not what was given last */

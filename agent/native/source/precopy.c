@@ -35,6 +35,8 @@
 #define PAGE_COST_FACTOR 2
 
 #define COPIES_SLACK 8192
+/* A round that rests looks up this often. */
+#define REST_MS 20
 
 uint32_t predict_downtime_ms(const struct round_result *round, const struct round_result *before,
 			     uint64_t link_bytes_per_s)
@@ -62,8 +64,16 @@ enum round_verdict judge_round(const struct round_result *round, const struct ro
 	const bool good = predicted_ms <= limits->downtime_limit_ms;
 	bool worthwhile = true;
 
-	if (round->sprint || round->number >= limits->rounds_max)
+	if (good && round->sprint)
+		return ROUND_ENOUGH;
+	if (round->number >= limits->rounds_max)
 		return good ? ROUND_ENOUGH : ROUND_HOPELESS;
+	/* What the first one sent had changed during a round that took its time. */
+	if (round->sprint)
+		return before && round->pages < before->pages ? ROUND_SPRINT : ROUND_HOPELESS;
+	/* Only the second round tells what changes in the time of a round. */
+	if (!good && limits->throttle && before && round->number + 1 < limits->rounds_max)
+		return ROUND_SLOWER;
 	if (before)
 		worthwhile =
 		    good ? round->pages < before->pages / 4 * 3 : round->pages < before->pages;
@@ -75,6 +85,33 @@ uint64_t copies_max(uint64_t changed, uint64_t available_bytes)
 	uint64_t wanted = 4 * changed + COPIES_SLACK, half = available_bytes / PAGE_BYTES / 2;
 
 	return max_u64(1, min_u64(wanted, half));
+}
+
+/*
+ * A quarter of the machine, but half a processor at least. Niceness alone is not enough: a service
+ * that waits for its disk most of the time leaves processors idle, but not their caches, their bus
+ * and their clock.
+ */
+static unsigned int share_permille(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus > 2 ? (unsigned int)cpus * 250 : 500;
+}
+
+static void rest(struct pipeline *p)
+{
+	const struct round *round = &p->round;
+	uint64_t used_ns, due_ns, now;
+
+	if (!round->share_permille)
+		return;
+	used_ns = clock_process_ns() - round->begin_cpu_ns;
+	due_ns = round->begin_ns + used_ns * 1000 / round->share_permille;
+	while ((now = clock_ns()) < due_ns && !ring_is_stopped(&p->ring)) {
+		clock_sleep_ms((unsigned int)min_u64(REST_MS, (due_ns - now) / NS_PER_MS + 1));
+		p->moved++; /* on purpose, so this is no stall */
+	}
 }
 
 /* Pages come first in the message, so that they lie as they are to be loaded. */
@@ -89,6 +126,7 @@ static int fill(struct pipeline *p, struct chunk *chunk)
 
 		if (round->next_pfn == PMSM_SNAPSHOT_LIVE_END)
 			return 0;
+		rest(p);
 		io = (struct pmsm_snapshot_live){
 		    .flags = round->number > 1 ? PMSM_SNAPSHOT_LIVE_CHANGED : 0,
 		    .next_pfn = round->next_pfn,
@@ -140,6 +178,7 @@ static int tell(struct attempt *a, struct telling *t, enum pmsm_round_state stat
 	uint64_t now = clock_ns();
 	struct pmsm_msg_round m = {.number = round->number,
 				   .state = (uint8_t)state,
+				   .throttled = (uint8_t)min_u64(a->throttle.steps, UINT8_MAX),
 				   .elapsed_ms = (uint32_t)((now - t->begin_ns) / NS_PER_MS),
 				   .predicted_downtime_ms = predicted_ms,
 				   .frames = round->looked,
@@ -179,7 +218,7 @@ static int watch_round(struct attempt *a, struct telling *t, uint64_t deadline)
 	return 0;
 }
 
-static int run_round(struct attempt *a, struct telling *t, struct round_result *result,
+static int run_round(struct attempt *a, struct telling *t, struct round_result *result, bool sprint,
 		     uint64_t deadline)
 {
 	struct pipeline *p = &a->pipeline;
@@ -190,7 +229,9 @@ static int run_round(struct attempt *a, struct telling *t, struct round_result *
 	round->next_pfn = 0;
 	round->looked = round->changed = round->pages = 0;
 	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_PRECOPY);
-	t->begin_ns = t->told_ns = clock_ns();
+	round->share_permille = sprint ? 0 : share_permille();
+	round->begin_cpu_ns = clock_process_ns();
+	round->begin_ns = t->begin_ns = t->told_ns = clock_ns();
 	t->wire_before = a->stream.tx_bytes;
 	error = pipeline_start(p, &round_cargo, a->codec, &a->snapshot, &a->stream);
 	if (error)
@@ -201,6 +242,7 @@ static int run_round(struct attempt *a, struct telling *t, struct round_result *
 	if (error)
 		return error;
 	*result = (struct round_result){.number = round->number,
+					.sprint = sprint,
 					.frames = round->looked,
 					.changed = round->changed,
 					.pages = round->pages,
@@ -228,6 +270,7 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_PRECOPY);
 	struct telling t = {.frames_total = facts_used_bytes() / PAGE_BYTES};
 	struct round_result round, before;
+	struct precopy_limits now = *limits;
 	enum round_verdict verdict = ROUND_AGAIN;
 	uint32_t predicted_ms;
 
@@ -240,19 +283,24 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 		if (last)
 			sync();
 		setpriority(PRIO_PROCESS, 0, verdict == ROUND_SPRINT ? NICE_SPRINT : NICE_ROUND);
-		if (run_round(a, &t, &round, deadline))
+		if (now.throttle)
+			throttle_look(&a->throttle);
+		if (run_round(a, &t, &round, verdict == ROUND_SPRINT, deadline))
 			return -1;
-		round.sprint = verdict == ROUND_SPRINT;
 		predicted_ms = predict_downtime_ms(&round, last, a->measured.link_bytes_per_s);
 		if (tell(a, &t, PMSM_ROUND_STATE_COMPLETE, predicted_ms))
 			return -1;
-		verdict = judge_round(&round, last, predicted_ms, limits);
+		verdict = judge_round(&round, last, predicted_ms, &now);
+		if (verdict == ROUND_SLOWER && !throttle_step(&a->throttle)) {
+			now.throttle = false;
+			verdict = judge_round(&round, last, predicted_ms, &now);
+		}
 		log_text("round %u: %llu of %llu frames changed, %llu pages, %llu ms, predicted "
 			 "downtime %u ms",
 			 round.number, (unsigned long long)round.changed,
 			 (unsigned long long)round.frames, (unsigned long long)round.pages,
 			 (unsigned long long)(round.duration_ns / NS_PER_MS), predicted_ms);
-	} while (verdict == ROUND_AGAIN || verdict == ROUND_SPRINT);
+	} while (verdict == ROUND_AGAIN || verdict == ROUND_SLOWER || verdict == ROUND_SPRINT);
 	if (verdict == ROUND_HOPELESS)
 		return hopeless(a, &round, predicted_ms, limits);
 	pipeline_wipe(&a->pipeline);
@@ -302,6 +350,7 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	if (!a->options.keep_cache)
 		reclaim_cache(clock_deadline_ms(RECLAIM_LIMIT_MS));
 	a->pipeline.bytes_per_s = limits->bytes_per_s;
+	throttle_begin(&a->throttle, THROTTLE_ROOT, &a->guard.shared->throttled);
 	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
 	a->pipeline.bytes_per_s = 0;
 	setpriority(PRIO_PROCESS, 0, before);

@@ -12,10 +12,11 @@ struct attempt;
  * kernel-patches/abi/live-read.rst). What changes after the last round is in the image, so the
  * fewer pages a round sends, the shorter the window.
  *
- * Rounds are niced. They go on while each sends clearly less than the one before, since a shorter
- * window is worth a second of copying; and as long as the prediction is above the limit, while each
- * sends less at all. Then comes the sprint, and after it the prediction decides: within the limit
- * the window may begin, else the attempt ends with the source untouched.
+ * Rounds are niced and take a quarter of the processors. They go on while each sends clearly less
+ * than the one before, since a shorter window is worth a second of copying; and as long as the
+ * prediction is above the limit, while each sends less at all. Then comes the sprint, and after it
+ * the prediction decides: within the limit the window may begin, else the attempt ends with the
+ * source untouched.
  */
 
 /* One round, when it is over. */
@@ -31,15 +32,18 @@ struct round_result {
 };
 
 /*
- * SPRINT: another round, the last one, without regard for the machine's own work: the less time it
- * takes, the less changes meanwhile.
+ * SLOWER: another round, after the noisiest service was slowed down; if none can be, judge again
+ * without.
+ * SPRINT: another round, the last one if the prediction is good then, without regard for the
+ * machine's own work: the less time it takes, the less changes meanwhile.
  */
-enum round_verdict { ROUND_AGAIN, ROUND_SPRINT, ROUND_ENOUGH, ROUND_HOPELESS };
+enum round_verdict { ROUND_AGAIN, ROUND_SLOWER, ROUND_SPRINT, ROUND_ENOUGH, ROUND_HOPELESS };
 
 struct precopy_limits {
 	uint32_t downtime_limit_ms;
 	uint32_t rounds_max;
 	uint64_t bytes_per_s; /* 0: no limit */
+	bool throttle;	      /* services may be slowed down (throttle.h) */
 };
 
 /* If the window began after this round; `before` is the round before it, or NULL. */

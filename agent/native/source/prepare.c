@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Everything that can be done before the window, so that the window need not. */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,73 +31,27 @@ bool told_to_end(void)
 	return sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT);
 }
 
-static bool read_setting(const char *path, char *text, size_t capacity)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return false;
-	n = read(fd, text, capacity - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
-static bool write_setting(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-	return ok;
-}
-
-/* Best effort: each of these makes the window shorter, none decides whether it works. */
-static void change_setting(struct attempt *a, const char *path, const char *value)
-{
-	struct setting *setting = &a->settings[a->settings_count];
-
-	if (a->settings_count == SETTINGS_MAX ||
-	    !read_setting(path, setting->before, sizeof(setting->before)) ||
-	    !write_setting(path, value))
-		return;
-	copy_text(setting->path, sizeof(setting->path), path);
-	a->settings_count++;
-}
-
-void settings_restore(struct attempt *a)
-{
-	while (a->settings_count > 0) {
-		struct setting *setting = &a->settings[--a->settings_count];
-
-		write_setting(setting->path, setting->before);
-	}
-}
-
 static void change_settings(struct attempt *a)
 {
+	struct settings *settings = &a->guard.shared->settings;
 	char path[96];
 
 	/* A process that does not freeze costs its owner this much downtime, not 20 s. */
-	change_setting(a, "/sys/power/pm_freeze_timeout", FREEZE_TIMEOUT_MS);
+	setting_change(settings, "/sys/power/pm_freeze_timeout", FREEZE_TIMEOUT_MS);
 	/* The stream is idle while the snapshot is taken and must start again at full speed. */
-	change_setting(a, "/proc/sys/net/ipv4/tcp_slow_start_after_idle", "0");
+	setting_change(settings, "/proc/sys/net/ipv4/tcp_slow_start_after_idle", "0");
 	/* The new body takes its address before it deletes the old one. */
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%.15s/promote_secondaries",
 		 a->options.interface);
-	change_setting(a, path, "1");
+	setting_change(settings, path, "1");
 	/* On a link that has just come up the first question is often lost: ask again soon, not in
 	 * 1 s. */
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/neigh/%.15s/retrans_time_ms",
 		 a->options.interface);
-	change_setting(a, path, "50");
+	setting_change(settings, path, "50");
 	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/neigh/%.15s/mcast_solicit",
 		 a->options.interface);
-	change_setting(a, path, "60");
+	setting_change(settings, path, "60");
 }
 
 static int await_hello(struct attempt *a, struct link *link, const char *peer, uint64_t deadline)
@@ -290,7 +243,8 @@ static int take_order(struct attempt *a, const struct frame *frame, struct await
 			return -EPROTO;
 		*awaited->limits = (struct precopy_limits){.downtime_limit_ms = m.downtime_limit_ms,
 							   .rounds_max = m.rounds_max,
-							   .bytes_per_s = m.bytes_per_s};
+							   .bytes_per_s = m.bytes_per_s,
+							   .throttle = m.throttle != 0};
 	}
 	awaited->came = true;
 	return 0;
@@ -347,8 +301,9 @@ int await_precopy(struct attempt *a, struct precopy_limits *limits)
 /* Last things that are better done outside of the window, and would be stale if done earlier. */
 static void before_window(struct attempt *a)
 {
+	throttle_end(&a->throttle);
 	/* A line on a serial console takes longer than the step that it tells of. */
-	change_setting(a, "/proc/sys/kernel/printk", "1");
+	setting_change(&a->guard.shared->settings, "/proc/sys/kernel/printk", "1");
 	/* The pre-copy has seen to it: every moment now adds to what has changed. */
 	if (a->options.engine == PMSM_ENGINE_DELTA)
 		return;

@@ -213,6 +213,6 @@ int rehome(struct attempt *a)
 	fault_strike(a, PMSM_PHASE_THAW);
 	thaw_everything(a, realtime_ns, received_ns);
 	announce_again(a);
-	settings_restore(a);
+	settings_restore(&a->guard.shared->settings);
 	return 0;
 }

@@ -375,7 +375,7 @@ int roll_back(struct attempt *a)
 	edges_flush(a);
 	control_send_thawed(a, a->failure.code);
 	link_close(&a->stream);
-	settings_restore(a);
+	settings_restore(&a->guard.shared->settings);
 	log_text("rolled back: %s: %s", pmsm_error_name(a->failure.code), a->failure.detail);
 	return 0;
 }

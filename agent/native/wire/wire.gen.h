@@ -464,19 +464,24 @@ struct pmsm_msg_precopy {
 	uint32_t downtime_limit_ms; /* longest downtime that the prediction may show */
 	uint32_t rounds_max; /* most rounds, at least 1 */
 	uint64_t bytes_per_s; /* most bytes a second on the wire before the window; 0: no limit */
+	uint8_t throttle; /* 1: services that change much may be slowed down until the window begins */
+	uint8_t reserved[7]; /* zero */
 } __attribute__((packed));
-_Static_assert(sizeof(struct pmsm_msg_precopy) == 40, "size of pmsm_msg_precopy");
+_Static_assert(sizeof(struct pmsm_msg_precopy) == 48, "size of pmsm_msg_precopy");
 _Static_assert(offsetof(struct pmsm_msg_precopy, attempt) == 0, "offset of pmsm_msg_precopy.attempt");
 _Static_assert(offsetof(struct pmsm_msg_precopy, generation) == 16, "offset of pmsm_msg_precopy.generation");
 _Static_assert(offsetof(struct pmsm_msg_precopy, downtime_limit_ms) == 24, "offset of pmsm_msg_precopy.downtime_limit_ms");
 _Static_assert(offsetof(struct pmsm_msg_precopy, rounds_max) == 28, "offset of pmsm_msg_precopy.rounds_max");
 _Static_assert(offsetof(struct pmsm_msg_precopy, bytes_per_s) == 32, "offset of pmsm_msg_precopy.bytes_per_s");
+_Static_assert(offsetof(struct pmsm_msg_precopy, throttle) == 40, "offset of pmsm_msg_precopy.throttle");
+_Static_assert(offsetof(struct pmsm_msg_precopy, reserved) == 41, "offset of pmsm_msg_precopy.reserved");
 
 /* how a round goes on: when it is complete, and about every second before */
 struct pmsm_msg_round {
 	uint32_t number; /* counts the rounds from 1 */
 	uint8_t state; /* how far it is */
-	uint8_t reserved[3]; /* zero */
+	uint8_t throttled; /* times that a service was slowed down so far */
+	uint8_t reserved[2]; /* zero */
 	uint32_t elapsed_ms; /* since the round began */
 	uint32_t predicted_downtime_ms; /* if the window began after this round; 0 while it runs */
 	uint64_t frames; /* page frames looked at that would be saved */
@@ -488,7 +493,8 @@ struct pmsm_msg_round {
 _Static_assert(sizeof(struct pmsm_msg_round) == 56, "size of pmsm_msg_round");
 _Static_assert(offsetof(struct pmsm_msg_round, number) == 0, "offset of pmsm_msg_round.number");
 _Static_assert(offsetof(struct pmsm_msg_round, state) == 4, "offset of pmsm_msg_round.state");
-_Static_assert(offsetof(struct pmsm_msg_round, reserved) == 5, "offset of pmsm_msg_round.reserved");
+_Static_assert(offsetof(struct pmsm_msg_round, throttled) == 5, "offset of pmsm_msg_round.throttled");
+_Static_assert(offsetof(struct pmsm_msg_round, reserved) == 6, "offset of pmsm_msg_round.reserved");
 _Static_assert(offsetof(struct pmsm_msg_round, elapsed_ms) == 8, "offset of pmsm_msg_round.elapsed_ms");
 _Static_assert(offsetof(struct pmsm_msg_round, predicted_downtime_ms) == 12, "offset of pmsm_msg_round.predicted_downtime_ms");
 _Static_assert(offsetof(struct pmsm_msg_round, frames) == 16, "offset of pmsm_msg_round.frames");
@@ -515,15 +521,15 @@ struct pmsm_msg_frame_digests {
 	uint64_t first_pfn; /* number of the first frame */
 	uint64_t frames; /* entries that there are in all */
 	uint64_t stack[8]; /* frames of the kernel stack that was in use; 0 for none */
-	uint64_t percpu_pfn; /* first frame of the static variables of the CPU in use */
-	uint64_t percpu_frames; /* frames that these take up */
+	uint64_t percpu_frames; /* frames that the static variables of a CPU take up */
+	uint64_t percpu_pfn[8]; /* the first of them, for each of the first CPUs; 0 for none */
 } __attribute__((packed));
-_Static_assert(sizeof(struct pmsm_msg_frame_digests) == 96, "size of pmsm_msg_frame_digests");
+_Static_assert(sizeof(struct pmsm_msg_frame_digests) == 152, "size of pmsm_msg_frame_digests");
 _Static_assert(offsetof(struct pmsm_msg_frame_digests, first_pfn) == 0, "offset of pmsm_msg_frame_digests.first_pfn");
 _Static_assert(offsetof(struct pmsm_msg_frame_digests, frames) == 8, "offset of pmsm_msg_frame_digests.frames");
 _Static_assert(offsetof(struct pmsm_msg_frame_digests, stack) == 16, "offset of pmsm_msg_frame_digests.stack");
-_Static_assert(offsetof(struct pmsm_msg_frame_digests, percpu_pfn) == 80, "offset of pmsm_msg_frame_digests.percpu_pfn");
-_Static_assert(offsetof(struct pmsm_msg_frame_digests, percpu_frames) == 88, "offset of pmsm_msg_frame_digests.percpu_frames");
+_Static_assert(offsetof(struct pmsm_msg_frame_digests, percpu_frames) == 80, "offset of pmsm_msg_frame_digests.percpu_frames");
+_Static_assert(offsetof(struct pmsm_msg_frame_digests, percpu_pfn) == 88, "offset of pmsm_msg_frame_digests.percpu_pfn");
 
 /* commit is recorded: the source must give up now */
 struct pmsm_msg_commit {
@@ -885,13 +891,13 @@ static inline size_t pmsm_fixed_bytes(uint16_t type)
 	case PMSM_MSG_SENT:
 		return 48;
 	case PMSM_MSG_PRECOPY:
-		return 40;
+		return 48;
 	case PMSM_MSG_ROUND:
 		return 56;
 	case PMSM_MSG_PRECOPIED:
 		return 32;
 	case PMSM_MSG_FRAME_DIGESTS:
-		return 96;
+		return 152;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:
@@ -970,13 +976,13 @@ static inline size_t pmsm_max_payload_bytes(uint16_t type)
 	case PMSM_MSG_SENT:
 		return 48;
 	case PMSM_MSG_PRECOPY:
-		return 40;
+		return 48;
 	case PMSM_MSG_ROUND:
 		return 56;
 	case PMSM_MSG_PRECOPIED:
 		return 32;
 	case PMSM_MSG_FRAME_DIGESTS:
-		return 64096;
+		return 64152;
 	case PMSM_MSG_COMMIT:
 		return 24;
 	case PMSM_MSG_GIVEN_UP:
@@ -1076,9 +1082,11 @@ static inline bool pmsm_fields_ok(uint16_t type, const void *payload)
 	case PMSM_MSG_PHASE:
 		return pmsm_edge_ok(at[2]) &&
 		       pmsm_all_zero(at + 3, 5);
+	case PMSM_MSG_PRECOPY:
+		return pmsm_all_zero(at + 41, 7);
 	case PMSM_MSG_ROUND:
 		return pmsm_round_state_ok(at[4]) &&
-		       pmsm_all_zero(at + 5, 3);
+		       pmsm_all_zero(at + 6, 2);
 	case PMSM_MSG_THAWED:
 		return pmsm_all_zero(at + 28, 4);
 	case PMSM_MSG_RELEASE:

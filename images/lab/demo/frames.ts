@@ -23,6 +23,7 @@ const WRITTEN: Readonly<Record<'kernel' | 'per-cpu', Readonly<Record<string, str
   },
   'per-cpu': {
     fpu_fpregs_owner_ctx: 'the FPU is given up after the jump (fpu__resume_cpu)',
+    cyc2ns: 'the clock of every CPU is set after the jump (tsc_restore_sched_clock_state)',
     cpu_tlbstate: 'the TLB starts afresh after the jump (initialize_tlbstate_and_flush)',
   },
 };
@@ -117,9 +118,11 @@ export function nameFrame(
   if (check.stack.includes(pfn)) {
     return { pfn, where: 'stack', names: [], reason: STACK_REASON };
   }
-  const index = check.percpu.indexOf(pfn);
-  const where = index >= 0 ? 'per-cpu' : 'kernel';
-  const names = index >= 0 ? symbols.inPercpu(index) : symbols.inKernel(pfn);
+  const area = check.percpu.find(
+    ({ first_pfn, frames }) => pfn >= first_pfn && pfn < first_pfn + frames,
+  );
+  const where = area ? 'per-cpu' : 'kernel';
+  const names = area ? symbols.inPercpu(pfn - area.first_pfn) : symbols.inKernel(pfn);
   if (names.length > 0) {
     const known = names.find((name) => Object.hasOwn(WRITTEN[where], name));
     return { pfn, where, names, reason: known ? (WRITTEN[where][known] ?? null) : null };

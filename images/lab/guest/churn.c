@@ -97,7 +97,8 @@ static void *map(const char *kind, size_t bytes, int flags, int fd)
 	return memory;
 }
 
-/* Keeps its name: e2fsck looks at the disk while we run, and takes a file without one for damage. */
+/* Keeps its name: e2fsck looks at the disk while we run, and takes a file without one for damage.
+ */
 static int scratch_file(const char *kind, int flags)
 {
 	char path[4096];

@@ -30,7 +30,7 @@ const CHECK = {
   one_sided: 0,
   frames: [] as number[],
   stack: [70],
-  percpu: [80, 81, 82],
+  percpu: [{ cpu: 0, first_pfn: 80, frames: 3 }],
 };
 const symbols = new SymbolTable(KALLSYMS, IOMEM);
 

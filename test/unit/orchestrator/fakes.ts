@@ -268,7 +268,7 @@ export class World {
     const numbers = { frames: 1000n, frames_total: 1000n, wire_bytes: 4_000_000n };
     for (const number of [1, 2]) {
       const changed = number === 1 ? 1000n : 40n;
-      const round = { number, elapsed_ms: 50, changed, pages: changed, ...numbers };
+      const round = { number, throttled: 0, elapsed_ms: 50, changed, pages: changed, ...numbers };
       peer.send({ type: 'round', ...round, state: 'running', predicted_downtime_ms: 0 });
       peer.send({
         type: 'round',

@@ -16,8 +16,8 @@ function digestsOf(values: readonly bigint[], first_pfn: bigint): MessageOf<'fra
     first_pfn,
     frames: FRAMES,
     stack,
-    percpu_pfn: 50n,
     percpu_frames: 2n,
+    percpu_pfn: [50n, 60n, 0n, 0n, 0n, 0n, 0n, 0n],
     digests,
   };
 }
@@ -35,7 +35,10 @@ t.test('every difference is found', async (t) => {
     one_sided: 1,
     frames: [1, 2],
     stack: [100, 104],
-    percpu: [50, 51],
+    percpu: [
+      { cpu: 0, first_pfn: 50, frames: 2 },
+      { cpu: 1, first_pfn: 60, frames: 2 },
+    ],
   });
 });
 
