@@ -45,7 +45,7 @@ static long result(long ret)
 	check(got_ == (want), #call " gives " #want, got_);		\
 } while (0)
 
-static double now(void)
+static inline double now(void)
 {
 	struct timespec ts;
 
