@@ -16,8 +16,8 @@
  * had the other end) and acts by the order that the helper left in shared memory:
  *
  *     IDLE     nothing stands still, or everything is back: restore settings
- *     RECOVER  the source owns the state: thaw file systems, delete the quarantine, restore
- * settings HOLD     another body may own the state, or come to own it: do nothing
+ *     RECOVER  the source owns the state: thaw file systems, delete quarantine, restore settings
+ *     HOLD     another body may own the state, or come to own it: do nothing
  *
  * HOLD keeps the machine off its disks (frozen) and off the network (dropped), although processes
  * run again. It is set before the snapshot, so that the image holds it: on the new body it is true

@@ -9,23 +9,12 @@
 #include "common/clock.h"
 #include "common/facts.h"
 #include "common/log.h"
+#include "source/settings.h"
 
 #define GROUPS_PATH "/sys/fs/cgroup"
 /* Little enough for the deadline to be kept, and for nobody to wait behind it. */
 #define STEP_BYTES (8u << 20)
 #define STEP_TEXT  "8M swappiness=0"
-
-static bool write_text(int directory, const char *path, const char *text)
-{
-	int fd = openat(directory, path, O_WRONLY | O_CLOEXEC);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-	return ok;
-}
 
 /* Until the group has nothing more to give: a step that comes short fails with EAGAIN. */
 static uint64_t reclaim_group(int directory, const char *name, uint64_t want_bytes,
@@ -36,7 +25,7 @@ static uint64_t reclaim_group(int directory, const char *name, uint64_t want_byt
 
 	snprintf(path, sizeof(path), "%s/memory.reclaim", name);
 	while (done_bytes < want_bytes && clock_left_ms(deadline_ns) > 0 &&
-	       write_text(directory, path, STEP_TEXT))
+	       setting_write(directory, path, STEP_TEXT))
 		done_bytes += STEP_BYTES;
 	return done_bytes;
 }
@@ -67,7 +56,7 @@ void reclaim_cache(uint64_t deadline_ns)
 	char own[256];
 	struct dirent *entry;
 
-	write_text(AT_FDCWD, "/proc/sys/vm/drop_caches", "1");
+	setting_write(AT_FDCWD, "/proc/sys/vm/drop_caches", "1");
 	want_bytes = facts_cold_cache_bytes();
 	if (groups && own_group(own, sizeof(own)))
 		done_bytes = reclaim_group(dirfd(groups), own, want_bytes, deadline_ns);

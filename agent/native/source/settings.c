@@ -21,9 +21,9 @@ bool setting_read(const char *path, char *text, size_t capacity)
 	return true;
 }
 
-static bool write_text(const char *path, const char *text)
+bool setting_write(int directory, const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	int fd = openat(directory, path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	bool ok;
 
 	if (fd < 0)
@@ -46,7 +46,7 @@ bool setting_change_with(struct settings *settings, const char *path, const char
 	copy_text(setting->undo, sizeof(setting->undo), undo);
 	/* Known before it is changed: restoring what was never changed does no harm. */
 	atomic_store(&settings->count, at + 1);
-	if (write_text(path, value))
+	if (setting_write(AT_FDCWD, path, value))
 		return true;
 	atomic_store(&settings->count, at);
 	return false;
@@ -65,7 +65,9 @@ void settings_restore(struct settings *settings)
 	uint32_t count;
 
 	while ((count = atomic_load(&settings->count)) > 0) {
-		write_text(settings->list[count - 1].path, settings->list[count - 1].undo);
+		const struct setting *last = &settings->list[count - 1];
+
+		setting_write(AT_FDCWD, last->path, last->undo);
 		atomic_store(&settings->count, count - 1);
 	}
 }

@@ -31,6 +31,8 @@ bool setting_change_with(struct settings *settings, const char *path, const char
 /* In reverse order. */
 void settings_restore(struct settings *settings);
 
+/* All of a text in one call, relative to an open directory or AT_FDCWD; true if it was taken. */
+bool setting_write(int directory, const char *path, const char *text);
 /* The text of a small file without its end of line; false if there is none. */
 bool setting_read(const char *path, char *text, size_t capacity);
 

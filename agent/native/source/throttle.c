@@ -2,9 +2,7 @@
 #include "source/throttle.h"
 
 #include <dirent.h>
-#include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -76,7 +74,6 @@ static void scan(struct throttle *t, const char *directory, unsigned int depth)
 	while (dir && (entry = readdir(dir))) {
 		char path[SETTING_PATH_BYTES];
 		const char *name = entry->d_name;
-
 		int length = snprintf(path, sizeof(path), "%s/%s", directory, name);
 
 		if (length < 0 || (size_t)length >= sizeof(path))
