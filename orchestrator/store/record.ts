@@ -66,6 +66,13 @@ export const ReportPhaseSchema = z.object({
   duration_ms: z.number().nonnegative(),
 });
 
+/**
+ * What became of a frame when the image was made: copied into it, found to be zero, or left out since it was the same as
+ * before, which was seen with nothing else running (`same`) or a little earlier (`sealed`). The order is that of
+ * SNAPSHOT_CHECK_HOW in kernel-patches/abi/check.rst.
+ */
+export const FRAME_WAYS = ['unknown', 'copied', 'zero', 'same', 'sealed'] as const;
+
 /** What a comparison of all page frames has found; see workflow/memory-check.ts. */
 export const MemoryCheckSchema = z.object({
   /** In the image on both sides. */
@@ -73,8 +80,8 @@ export const MemoryCheckSchema = z.object({
   differing: z.int().nonnegative(),
   /** In the image on one side only. */
   one_sided: z.int().nonnegative(),
-  /** Numbers of the first of those that differ or are one-sided. */
-  frames: z.array(z.int().nonnegative()).max(4096),
+  /** The first of those that differ or are one-sided. */
+  frames: z.array(z.object({ pfn: z.int().nonnegative(), how: z.enum(FRAME_WAYS) })).max(4096),
   /** Of the kernel stack that was in use on either side. */
   stack: z.array(z.int().nonnegative()).max(16),
   /** Where the static variables of a CPU are. */

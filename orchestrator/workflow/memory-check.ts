@@ -5,12 +5,15 @@
  */
 import { PmsmError } from '../../agent/wire/errors.ts';
 import type { MessageOf } from '../../agent/wire/wire.gen.ts';
-import type { Report } from '../store/record.ts';
+import { FRAME_WAYS, type Report } from '../store/record.ts';
 
 /** Digests of 64 GiB; tests are smaller. */
 const FRAMES_MAX = 16 * 1024 * 1024;
 const NAMED_MAX = 4096;
 const DIGEST_BYTES = 8;
+/** The lowest bits of a digest say what became of the frame; the rest is of its contents. */
+const HOW_BITS = 3n;
+const HOW_MASK = (1n << HOW_BITS) - 1n;
 
 export type MemoryCheckResult = NonNullable<Report['check']>;
 
@@ -68,10 +71,11 @@ export class MemoryCheck {
   #compareOne(pfn: number, before: bigint, after: bigint): void {
     const result = this.#result;
     if (before !== 0n && after !== 0n) result.compared += 1;
-    if (before === after) return;
+    if (before >> HOW_BITS === after >> HOW_BITS) return;
     if (before === 0n || after === 0n) result.one_sided += 1;
     else result.differing += 1;
-    if (result.frames.length < NAMED_MAX) result.frames.push(pfn);
+    const how = FRAME_WAYS[Number(before & HOW_MASK)] ?? 'unknown';
+    if (result.frames.length < NAMED_MAX) result.frames.push({ pfn, how });
   }
 
   /** Both bodies have these frames at the same place: they are the same machine. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The way of page frames ahead of an image, in rounds, and what decides how many there are. */
+#include "source/processors.h"
 #include "transfer.h"
 
 static struct memory *ours, *theirs;
@@ -125,6 +126,56 @@ static void test_share(void)
 	CHECK(made && cpu * 10 <= wall * 3, "a round keeps to its share: %llu of %llu us",
 	      (unsigned long long)cpu / 1000, (unsigned long long)wall / 1000);
 	end(t);
+}
+
+static unsigned int left_of(const char *processors, int *first)
+{
+	cpu_set_t set;
+	unsigned int left;
+
+	CPU_ZERO(&set);
+	for (int cpu = 0; processors[cpu]; cpu++)
+		if (processors[cpu] == 'x')
+			CPU_SET(cpu, &set);
+	left = processors_last_quarter(&set);
+	*first = 0;
+	while (*first < CPU_SETSIZE && !CPU_ISSET(*first, &set))
+		++*first;
+	return left == (unsigned int)CPU_COUNT(&set) ? left : 0;
+}
+
+static void test_processors(void)
+{
+	static const struct {
+		const char *all;
+		unsigned int left;
+		int first;
+	} cases[] = {{"x", 1, 0},	 {"xx", 1, 1},	    {"xxxx", 1, 3},
+		     {"xxxxxxxx", 2, 6}, {"..x.x..", 1, 4}, {"x.x.x.x.x.x.x.x.", 2, 12}};
+	static const unsigned int shares[][2] = {{1, 500}, {2, 200},   {3, 200},
+						 {4, 500}, {16, 2000}, {64, 8000}};
+	cpu_set_t original, before, now;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int first;
+		unsigned int left = left_of(cases[i].all, &first);
+
+		CHECK(left == cases[i].left && first == cases[i].first,
+		      "of %s: %u processors from %d on", cases[i].all, left, first);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(shares); i++)
+		CHECK(processors_share_of(shares[i][0]) == shares[i][1],
+		      "%u processors: %u permille", shares[i][0],
+		      processors_share_of(shares[i][0]));
+
+	sched_getaffinity(0, sizeof(original), &original);
+	CHECK(processors_confine(&before) && CPU_EQUAL(&before, &original), "it tells what it was");
+	sched_getaffinity(0, sizeof(now), &now);
+	CHECK(CPU_COUNT(&now) == (CPU_COUNT(&original) < 8 ? 1 : CPU_COUNT(&original) / 4),
+	      "%d of %d processors are left", CPU_COUNT(&now), CPU_COUNT(&original));
+	processors_restore(&before);
+	sched_getaffinity(0, sizeof(now), &now);
+	CHECK(CPU_EQUAL(&now, &original), "and all of them again");
 }
 
 static void test_refusals(void)
@@ -283,33 +334,75 @@ static void test_prediction(void)
 	      "a link that carries nothing is no good, and no overflow");
 }
 
+/* A round at a pace, and the one before it, which took 10 s. */
+struct pair {
+	uint32_t number;
+	enum pace pace;
+	uint64_t pages, pages_before;
+	unsigned int duration_s;
+	bool throttle;
+};
+
+static enum round_verdict judge_pair(struct pair p, uint32_t predicted_ms, enum pace *next)
+{
+	const struct precopy_limits limits = {
+	    .downtime_limit_ms = 1000, .rounds_max = 6, .throttle = p.throttle};
+	struct round_result round = {.number = p.number,
+				     .pace = p.pace,
+				     .pages = p.pages,
+				     .duration_ns = p.duration_s * UINT64_C(1000000000)};
+	struct round_result before = {
+	    .number = p.number - 1, .pages = p.pages_before, .duration_ns = UINT64_C(10000000000)};
+	struct round_result *last = p.number > 1 ? &before : NULL;
+
+	*next = next_pace(&round, last, predicted_ms, &limits);
+	return judge_round(&round, last, predicted_ms, &limits);
+}
+
 static enum round_verdict judge(uint32_t number, uint64_t pages, uint64_t pages_before,
 				uint32_t predicted_ms)
 {
-	const struct precopy_limits limits = {.downtime_limit_ms = 1000, .rounds_max = 6};
-	struct round_result round = {.number = number, .pages = pages};
-	struct round_result before = {.number = number - 1, .pages = pages_before};
+	enum pace next;
 
-	return judge_round(&round, number > 1 ? &before : NULL, predicted_ms, &limits);
+	return judge_pair((struct pair){number, PACE_FREE, pages, pages_before, 10, false},
+			  predicted_ms, &next);
 }
 
 static enum round_verdict judge_throttled(uint32_t number, uint32_t predicted_ms)
 {
-	const struct precopy_limits limits = {
-	    .downtime_limit_ms = 1000, .rounds_max = 6, .throttle = true};
-	struct round_result round = {.number = number, .pages = 5000};
-	struct round_result before = {.number = number - 1, .pages = 5000};
+	enum pace next;
 
-	return judge_round(&round, number > 1 ? &before : NULL, predicted_ms, &limits);
+	return judge_pair((struct pair){number, PACE_FREE, 5000, 5000, 10, true}, predicted_ms,
+			  &next);
 }
 
-static enum round_verdict judge_sprint(uint32_t predicted_ms, uint64_t pages)
+static enum round_verdict judge_sprint(uint32_t predicted_ms, uint64_t pages, unsigned int s)
 {
-	const struct precopy_limits limits = {.downtime_limit_ms = 1000, .rounds_max = 6};
-	struct round_result round = {.number = 3, .pages = pages, .sprint = true};
-	struct round_result before = {.number = 2, .pages = 1000};
+	enum pace next;
 
-	return judge_round(&round, &before, predicted_ms, &limits);
+	return judge_pair((struct pair){3, PACE_SPRINT, pages, 1000, s, false}, predicted_ms,
+			  &next);
+}
+
+static void test_pace(void)
+{
+	enum pace next;
+	enum round_verdict verdict;
+
+	verdict = judge_pair((struct pair){1, PACE_GENTLE, 60000, 0, 10, false}, 5000, &next);
+	CHECK(verdict == ROUND_AGAIN && next == PACE_GENTLE, "what follows the first is gentle");
+	verdict = judge_pair((struct pair){2, PACE_GENTLE, 5000, 60000, 10, false}, 900, &next);
+	CHECK(verdict == ROUND_AGAIN && next == PACE_GENTLE, "and stays so while that is enough");
+	verdict = judge_pair((struct pair){2, PACE_GENTLE, 60000, 60000, 10, false}, 1100, &next);
+	CHECK(verdict == ROUND_AGAIN && next == PACE_CONFINED,
+	      "one that does not meet the limit is followed by one that takes more");
+	verdict = judge_pair((struct pair){3, PACE_CONFINED, 60000, 60000, 10, false}, 1100, &next);
+	CHECK(verdict == ROUND_AGAIN && next == PACE_FREE, "and that by one that takes all");
+	verdict = judge_pair((struct pair){4, PACE_FREE, 60000, 60000, 10, false}, 1100, &next);
+	CHECK(verdict == ROUND_SPRINT, "if it gains nothing either, the sprint decides");
+	verdict = judge_pair((struct pair){3, PACE_GENTLE, 60000, 60000, 10, true}, 1100, &next);
+	CHECK(verdict == ROUND_SLOWER && next == PACE_CONFINED,
+	      "where services may be slowed down both happens");
 }
 
 static void test_judgement(void)
@@ -327,9 +420,14 @@ static void test_judgement(void)
 		  judge_throttled(5, 1100) == ROUND_SPRINT &&
 		  judge_throttled(2, 900) == ROUND_SPRINT,
 	      "services are slowed down only if that is allowed and needed");
-	CHECK(judge_sprint(1000, 10) == ROUND_ENOUGH, "after the sprint the prediction decides");
-	CHECK(judge_sprint(1001, 999) == ROUND_SPRINT && judge_sprint(1001, 1000) == ROUND_HOPELESS,
+	CHECK(judge_sprint(1000, 10, 10) == ROUND_ENOUGH,
+	      "after the sprint the prediction decides");
+	CHECK(judge_sprint(1001, 999, 10) == ROUND_SPRINT &&
+		  judge_sprint(1001, 1000, 10) == ROUND_HOPELESS,
 	      "but as long as it helps there is another one");
+	CHECK(judge_sprint(1001, 1000, 7) == ROUND_SPRINT &&
+		  judge_sprint(1001, 1000, 8) == ROUND_HOPELESS,
+	      "also if it took less time, so that less has changed meanwhile");
 	CHECK(judge(6, 100, 5000, 1000) == ROUND_ENOUGH &&
 		  judge(6, 100, 5000, 1001) == ROUND_HOPELESS,
 	      "as after the last round that is allowed");
@@ -346,11 +444,13 @@ int main(void)
 		test_rounds(codec, 1 + codec);
 	test_rate();
 	test_share();
+	test_processors();
 	test_refusals();
 	for (int fault = 0; fault < FRAMES_FAULTS; fault++)
 		test_hostile((enum frames_fault)fault);
 	test_prediction();
 	test_judgement();
+	test_pace();
 	free(ours);
 	free(theirs);
 	free(source_image);

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "source/attempt.h"
 #include "source/faults.h"
+#include "source/processors.h"
 #include "source/reclaim.h"
 #include "source/watch.h"
 
@@ -58,26 +59,43 @@ uint32_t predict_downtime_ms(const struct round_result *round, const struct roun
 	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+/* What the first sprint sends had changed during a round that took its time. */
+static bool sprint_helped(const struct round_result *round, const struct round_result *before)
+{
+	return before &&
+	       (round->pages < before->pages || round->duration_ns < before->duration_ns / 4 * 3);
+}
+
 enum round_verdict judge_round(const struct round_result *round, const struct round_result *before,
 			       uint32_t predicted_ms, const struct precopy_limits *limits)
 {
 	const bool good = predicted_ms <= limits->downtime_limit_ms;
+	const bool sprint = round->pace == PACE_SPRINT;
 	bool worthwhile = true;
 
-	if (good && round->sprint)
+	if (good && sprint)
 		return ROUND_ENOUGH;
 	if (round->number >= limits->rounds_max)
 		return good ? ROUND_ENOUGH : ROUND_HOPELESS;
-	/* What the first one sent had changed during a round that took its time. */
-	if (round->sprint)
-		return before && round->pages < before->pages ? ROUND_SPRINT : ROUND_HOPELESS;
+	if (sprint)
+		return sprint_helped(round, before) ? ROUND_SPRINT : ROUND_HOPELESS;
 	/* Only the second round tells what changes in the time of a round. */
 	if (!good && limits->throttle && before && round->number + 1 < limits->rounds_max)
 		return ROUND_SLOWER;
-	if (before)
-		worthwhile =
-		    good ? round->pages < before->pages / 4 * 3 : round->pages < before->pages;
+	if (before && good)
+		worthwhile = round->pages < before->pages / 4 * 3;
+	else if (before)
+		worthwhile = round->pace < PACE_FREE || round->pages < before->pages;
 	return worthwhile && round->number + 1 < limits->rounds_max ? ROUND_AGAIN : ROUND_SPRINT;
+}
+
+enum pace next_pace(const struct round_result *round, const struct round_result *before,
+		    uint32_t predicted_ms, const struct precopy_limits *limits)
+{
+	/* As above: the first round says nothing of changes. */
+	if (!before || predicted_ms <= limits->downtime_limit_ms || round->pace >= PACE_FREE)
+		return round->pace;
+	return round->pace + 1;
 }
 
 uint64_t copies_max(uint64_t changed, uint64_t available_bytes)
@@ -85,18 +103,6 @@ uint64_t copies_max(uint64_t changed, uint64_t available_bytes)
 	uint64_t wanted = 4 * changed + COPIES_SLACK, half = available_bytes / PAGE_BYTES / 2;
 
 	return max_u64(1, min_u64(wanted, half));
-}
-
-/*
- * A quarter of the machine, but half a processor at least. Niceness alone is not enough: a service
- * that waits for its disk most of the time leaves processors idle, but not their caches, their bus
- * and their clock.
- */
-static unsigned int share_permille(void)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return cpus > 2 ? (unsigned int)cpus * 250 : 500;
 }
 
 static void rest(struct pipeline *p)
@@ -218,22 +224,28 @@ static int watch_round(struct attempt *a, struct telling *t, uint64_t deadline)
 	return 0;
 }
 
-static int run_round(struct attempt *a, struct telling *t, struct round_result *result, bool sprint,
-		     uint64_t deadline)
+static int run_round(struct attempt *a, struct telling *t, struct round_result *result,
+		     enum pace pace, uint64_t deadline)
 {
 	struct pipeline *p = &a->pipeline;
 	struct round *round = &p->round;
+	cpu_set_t before;
+	bool confined;
 	int error;
 
 	round->number++;
 	round->next_pfn = 0;
 	round->looked = round->changed = round->pages = 0;
 	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_PRECOPY);
-	round->share_permille = sprint ? 0 : share_permille();
+	round->share_permille = pace == PACE_GENTLE ? processors_share_permille() : 0;
 	round->begin_cpu_ns = clock_process_ns();
 	round->begin_ns = t->begin_ns = t->told_ns = clock_ns();
 	t->wire_before = a->stream.tx_bytes;
+	/* Threads inherit it; this one only watches, and may run anywhere. */
+	confined = pace <= PACE_CONFINED && processors_confine(&before);
 	error = pipeline_start(p, &round_cargo, a->codec, &a->snapshot, &a->stream);
+	if (confined)
+		processors_restore(&before);
 	if (error)
 		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start threads: %s",
 				   strerror(-error));
@@ -242,7 +254,7 @@ static int run_round(struct attempt *a, struct telling *t, struct round_result *
 	if (error)
 		return error;
 	*result = (struct round_result){.number = round->number,
-					.sprint = sprint,
+					.pace = pace,
 					.frames = round->looked,
 					.changed = round->changed,
 					.pages = round->pages,
@@ -272,6 +284,7 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 	struct round_result round, before;
 	struct precopy_limits now = *limits;
 	enum round_verdict verdict = ROUND_AGAIN;
+	enum pace pace = PACE_GENTLE;
 	uint32_t predicted_ms;
 
 	do {
@@ -282,10 +295,10 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 		/* What is written back now does not change later, and SNAPSHOT_FREEZE syncs too. */
 		if (last)
 			sync();
-		setpriority(PRIO_PROCESS, 0, verdict == ROUND_SPRINT ? NICE_SPRINT : NICE_ROUND);
+		setpriority(PRIO_PROCESS, 0, pace == PACE_SPRINT ? NICE_SPRINT : NICE_ROUND);
 		if (now.throttle)
 			throttle_look(&a->throttle);
-		if (run_round(a, &t, &round, verdict == ROUND_SPRINT, deadline))
+		if (run_round(a, &t, &round, pace, deadline))
 			return -1;
 		predicted_ms = predict_downtime_ms(&round, last, a->measured.link_bytes_per_s);
 		if (tell(a, &t, PMSM_ROUND_STATE_COMPLETE, predicted_ms))
@@ -295,6 +308,8 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 			now.throttle = false;
 			verdict = judge_round(&round, last, predicted_ms, &now);
 		}
+		pace = verdict == ROUND_SPRINT ? PACE_SPRINT
+					       : next_pace(&round, last, predicted_ms, &now);
 		log_text("round %u: %llu of %llu frames changed, %llu pages, %llu ms, predicted "
 			 "downtime %u ms",
 			 round.number, (unsigned long long)round.changed,

@@ -12,17 +12,26 @@ struct attempt;
  * kernel-patches/abi/live-read.rst). What changes after the last round is in the image, so the
  * fewer pages a round sends, the shorter the window.
  *
- * Rounds are niced and take a quarter of the processors. They go on while each sends clearly less
- * than the one before, since a shorter window is worth a second of copying; and as long as the
- * prediction is above the limit, while each sends less at all. Then comes the sprint, and after it
- * the prediction decides: within the limit the window may begin, else the attempt ends with the
- * source untouched.
+ * Rounds are niced and begin gently. They go on while each sends clearly less than the one before,
+ * since a shorter window is worth a second of copying; and as long as the prediction is above the
+ * limit, each takes more of the machine than the one before, and goes on while that helps. Then
+ * comes the sprint, and after it the prediction decides: within the limit the window may begin,
+ * else the attempt ends with the source untouched.
  */
+
+/* What a round may take of the machine; see source/processors.h. */
+enum pace {
+	PACE_GENTLE,   /* a part of the time of a part of the processors */
+	PACE_CONFINED, /* a part of the processors */
+	PACE_FREE,     /* niced, no more */
+	/* Without regard for the machine's own work: the less time it takes, the less changes. */
+	PACE_SPRINT
+};
 
 /* One round, when it is over. */
 struct round_result {
 	uint32_t number;
-	bool sprint;
+	enum pace pace;
 	uint64_t frames;  /* that would be saved */
 	uint64_t changed; /* since the round before, zero pages included */
 	uint64_t pages;	  /* of these, not zero: sent */
@@ -34,8 +43,7 @@ struct round_result {
 /*
  * SLOWER: another round, after the noisiest service was slowed down; if none can be, judge again
  * without.
- * SPRINT: another round, the last one if the prediction is good then, without regard for the
- * machine's own work: the less time it takes, the less changes meanwhile.
+ * SPRINT: another round, the last one if the prediction is good then.
  */
 enum round_verdict { ROUND_AGAIN, ROUND_SLOWER, ROUND_SPRINT, ROUND_ENOUGH, ROUND_HOPELESS };
 
@@ -52,6 +60,10 @@ uint32_t predict_downtime_ms(const struct round_result *round, const struct roun
 
 enum round_verdict judge_round(const struct round_result *round, const struct round_result *before,
 			       uint32_t predicted_ms, const struct precopy_limits *limits);
+
+/* Of the next round, unless it is a sprint. */
+enum pace next_pace(const struct round_result *round, const struct round_result *before,
+		    uint32_t predicted_ms, const struct precopy_limits *limits);
 
 /* The frames that the kernel gives in a round, in chunks; then `round_end`. */
 extern const struct cargo round_cargo;

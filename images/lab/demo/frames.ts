@@ -6,6 +6,7 @@
  * that writes must differ. It is known, and short; whatever else differs is a defect.
  */
 import { z } from 'zod';
+import { FRAME_WAYS } from '../../../orchestrator/store/record.ts';
 import type { MemoryCheckResult } from '../../../orchestrator/workflow/memory-check.ts';
 import type { OnHost } from './verify.ts';
 
@@ -31,6 +32,7 @@ const STACK_REASON = 'the stack on which digests are made';
 
 export const NamedFrameSchema = z.object({
   pfn: z.int().nonnegative(),
+  how: z.enum(FRAME_WAYS),
   where: z.enum(['stack', 'per-cpu', 'kernel', 'other']),
   /** Variables in it; of a frame that is none of the kernel's own, flags as in /proc/kpageflags. */
   names: z.array(z.string().max(256)).max(SYMBOLS_MAX),
@@ -108,15 +110,17 @@ function inPage(table: readonly Variable[], begin: bigint): string[] {
   return names.slice(0, SYMBOLS_MAX);
 }
 
+type Differing = MemoryCheckResult['frames'][number];
+
 /** `flags` has the flags of frames that belong to no known place. */
 export function nameFrame(
-  pfn: number,
+  { pfn, how }: Differing,
   check: MemoryCheckResult,
   symbols: SymbolTable,
   flags: ReadonlyMap<number, bigint>,
 ): NamedFrame {
   if (check.stack.includes(pfn)) {
-    return { pfn, where: 'stack', names: [], reason: STACK_REASON };
+    return { pfn, how, where: 'stack', names: [], reason: STACK_REASON };
   }
   const area = check.percpu.find(
     ({ first_pfn, frames }) => pfn >= first_pfn && pfn < first_pfn + frames,
@@ -125,11 +129,11 @@ export function nameFrame(
   const names = area ? symbols.inPercpu(pfn - area.first_pfn) : symbols.inKernel(pfn);
   if (names.length > 0) {
     const known = names.find((name) => Object.hasOwn(WRITTEN[where], name));
-    return { pfn, where, names, reason: known ? (WRITTEN[where][known] ?? null) : null };
+    return { pfn, how, where, names, reason: known ? (WRITTEN[where][known] ?? null) : null };
   }
   const set = flags.get(pfn) ?? 0n;
   const words = [...FLAGS].filter(([bit]) => (set >> BigInt(bit)) & 1n).map(([, word]) => word);
-  return { pfn, where: 'other', names: words, reason: null };
+  return { pfn, how, where: 'other', names: words, reason: null };
 }
 
 /** Asks the machine that runs now; its frames are where they were before the move. */
@@ -138,10 +142,11 @@ export async function nameFrames(onHost: OnHost, check: MemoryCheckResult): Prom
   const kallsyms = await onHost("grep -E ' ([abdrABDR] |T _text$)' /proc/kallsyms");
   const symbols = new SymbolTable(kallsyms, await onHost('grep Kernel /proc/iomem'));
   const unknown = check.frames.filter(
-    (pfn) => nameFrame(pfn, check, symbols, new Map()).where === 'other',
+    (frame) => nameFrame(frame, check, symbols, new Map()).where === 'other',
   );
-  const flags = await flagsOf(onHost, unknown.slice(0, SYMBOLS_MAX));
-  return check.frames.map((pfn) => nameFrame(pfn, check, symbols, flags));
+  const pfns = unknown.slice(0, SYMBOLS_MAX).map(({ pfn }) => pfn);
+  const flags = await flagsOf(onHost, pfns);
+  return check.frames.map((frame) => nameFrame(frame, check, symbols, flags));
 }
 
 /** Everything was compared, and whatever differs has a reason. */

@@ -85,7 +85,8 @@ function countReasons(moves: readonly Report[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { differing_frames } of moves) {
     const reasons = differing_frames.map(
-      ({ where, reason, pfn }) => `${where}: ${reason ?? `frame ${pfn}, for no known reason`}`,
+      ({ where, reason, pfn, how }) =>
+        `${where}: ${reason ?? `frame ${pfn} (${how}), for no known reason`}`,
     );
     for (const reason of new Set(reasons)) counts[reason] = (counts[reason] ?? 0) + 1;
   }

@@ -24,9 +24,10 @@ export function failuresOf(report: Report): string[] {
 
 function sayFrames({ check, differing_frames }: Report): string {
   if (check === null) return 'the page frames were not compared';
-  const wrong = differing_frames.filter(({ reason }) => reason === null).map(({ pfn }) => pfn);
+  const wrong = differing_frames.filter(({ reason }) => reason === null);
+  const first = wrong.slice(0, 8).map(({ pfn, how }) => `${pfn} (${how})`);
   const count = check.differing + check.one_sided - differing_frames.length + wrong.length;
-  return `${count} page frames differ without a reason, first: ${wrong.slice(0, 8).join(', ')}`;
+  return `${count} page frames differ without a reason, first: ${first.join(', ')}`;
 }
 
 /** Every move that was asked for was made, and every one holds. */

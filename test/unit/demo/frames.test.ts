@@ -28,10 +28,11 @@ const CHECK = {
   compared: 1000,
   differing: 0,
   one_sided: 0,
-  frames: [] as number[],
+  frames: [] as { pfn: number; how: 'copied' }[],
   stack: [70],
   percpu: [{ cpu: 0, first_pfn: 80, frames: 3 }],
 };
+const frame = (pfn: number) => ({ pfn, how: 'copied' as const });
 const symbols = new SymbolTable(KALLSYMS, IOMEM);
 
 t.test('the kernel is found wherever it lies', async (t) => {
@@ -44,7 +45,7 @@ t.test('the kernel is found wherever it lies', async (t) => {
 
 t.test('a frame has a reason only if something in it is known to be written', async (t) => {
   const name = (pfn: number, flags = new Map<number, bigint>()) =>
-    nameFrame(pfn, CHECK, symbols, flags);
+    nameFrame({ pfn, how: 'copied' }, CHECK, symbols, flags);
   t.match(name(70), { where: 'stack', reason: /stack/ });
   t.match(name(0x2401), { where: 'kernel', reason: /stamps/ });
   t.match(name(0x2402), { where: 'kernel', names: ['something_else'], reason: null });
@@ -63,13 +64,17 @@ t.test('the machine is asked for what is needed, and for nothing if all is equal
   };
   t.strictSame(await nameFrames(onHost, CHECK), []);
   t.equal(asked.length, 0);
-  const named = await nameFrames(onHost, { ...CHECK, differing: 2, frames: [70, 5000] });
+  const named = await nameFrames(onHost, {
+    ...CHECK,
+    differing: 2,
+    frames: [frame(70), frame(5000)],
+  });
   t.match(named, [{ where: 'stack' }, { pfn: 5000, where: 'other', names: ['anon'] }]);
 });
 
 t.test('it holds only if everything was compared and explained', async (t) => {
-  const known: NamedFrame = { pfn: 70, where: 'stack', names: [], reason: 'the stack' };
-  const one = { ...CHECK, differing: 1, frames: [70] };
+  const known: NamedFrame = { ...frame(70), where: 'stack', names: [], reason: 'the stack' };
+  const one = { ...CHECK, differing: 1, frames: [frame(70)] };
   t.ok(framesHold(CHECK, []));
   t.ok(framesHold(one, [known]));
   t.notOk(framesHold(one, [{ ...known, reason: null }]), 'one without a reason');

@@ -94,22 +94,22 @@ t.test('frames that differ are counted by reason', async (t) => {
     compared: 1000,
     differing: 3,
     one_sided: 0,
-    frames: [1, 2, 3],
+    frames: [1, 2, 3].map((pfn) => ({ pfn, how: 'copied' as const })),
     stack: [1, 2],
     percpu: [],
   };
   checked.differing_frames = [
-    { pfn: 1, where: 'stack', names: [], reason: 'the stack' },
-    { pfn: 2, where: 'stack', names: [], reason: 'the stack' },
-    { pfn: 3, where: 'other', names: ['anon'], reason: null },
+    { pfn: 1, how: 'copied', where: 'stack', names: [], reason: 'the stack' },
+    { pfn: 2, how: 'copied', where: 'stack', names: [], reason: 'the stack' },
+    { pfn: 3, how: 'sealed', where: 'other', names: ['anon'], reason: null },
   ];
   checked.verification.frames = false;
   const files = [makeFile([checked, checked], 2)];
   const text = renderResults('R', [summariseRun('c', [], files, { exit: 1, seconds: 1 })]);
   t.match(text, '2 moves were checked; 1000 to 1000 page frames');
   t.match(text, '| stack: the stack | 2 |');
-  t.match(text, '| other: frame 3, for no known reason | 2 |');
-  t.match(text, 'move 1: 1 page frames differ without a reason, first: 3');
+  t.match(text, '| other: frame 3 (sealed), for no known reason | 2 |');
+  t.match(text, 'move 1: 1 page frames differ without a reason, first: 3 (sealed)');
 });
 
 t.test(

@@ -4,11 +4,19 @@ import type { MessageOf } from '../../../agent/wire/wire.gen.ts';
 import { MemoryCheck } from '../../../orchestrator/workflow/memory-check.ts';
 
 const FRAMES = 6n;
+/** What the lowest bits of a digest say: copied into the image, left out, restored. */
+const COPIED = 1n;
+const SEALED = 4n;
+const RESTORED = 5n;
 
-function digestsOf(values: readonly bigint[], first_pfn: bigint): MessageOf<'frame_digests'> {
+function digestsOf(
+  values: readonly bigint[],
+  first_pfn: bigint,
+  how = COPIED,
+): MessageOf<'frame_digests'> {
   const digests = Buffer.alloc(values.length * 8);
   values.forEach((value, i) => {
-    digests.writeBigUInt64LE(value, i * 8);
+    digests.writeBigUInt64LE(value === 0n ? 0n : (value << 3n) | how, i * 8);
   });
   const stack = [first_pfn + 100n, 0n, 0n, 0n, 0n, 0n, 0n, 0n];
   return {
@@ -24,16 +32,19 @@ function digestsOf(values: readonly bigint[], first_pfn: bigint): MessageOf<'fra
 
 t.test('every difference is found', async (t) => {
   const check = new MemoryCheck();
-  check.keep(digestsOf([1n, 2n, 0n, 4n], 0n));
+  check.keep(digestsOf([1n, 2n, 0n, 4n], 0n, SEALED));
   check.keep(digestsOf([5n, 6n], 4n));
-  check.compare(digestsOf([1n, 7n, 3n, 4n], 0n));
+  check.compare(digestsOf([1n, 7n, 3n, 4n], 0n, RESTORED));
   t.equal(check.result(), undefined, 'as long as something is missing there is no result');
-  check.compare(digestsOf([5n, 6n], 4n));
+  check.compare(digestsOf([5n, 6n], 4n, RESTORED));
   t.strictSame(check.result(), {
     compared: 5,
     differing: 1,
     one_sided: 1,
-    frames: [1, 2],
+    frames: [
+      { pfn: 1, how: 'sealed' },
+      { pfn: 2, how: 'unknown' },
+    ],
     stack: [100, 104],
     percpu: [
       { cpu: 0, first_pfn: 50, frames: 2 },
