@@ -13,6 +13,8 @@ export const labOptionsSchema = z.strictObject({
   nic: z.enum(NICS).default('e1000e'),
   disk: z.enum(DISKS).default('ahci'),
   kernel: z.enum(KERNELS).default('patched'),
+  /** What a standby boots, if not the same: two builds can move a machine between them (engine delta). */
+  standby_kernel: z.enum(KERNELS).optional(),
   database: z.enum(DATABASES).default('mysql'),
   /** Further Debian packages on the host; the names that Debian's policy allows. */
   packages: z

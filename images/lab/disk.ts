@@ -27,10 +27,15 @@ function disksDirectory(): string {
   return directory;
 }
 
-export interface BootFiles {
-  disk: string;
+export interface BootPair {
   kernel: string;
   initramfs: string;
+}
+
+export interface BootFiles {
+  disk: string;
+  host: BootPair;
+  standby: BootPair;
 }
 
 export async function copyBootFiles(originals: BootFiles, lab: string): Promise<BootFiles> {
@@ -40,18 +45,29 @@ export async function copyBootFiles(originals: BootFiles, lab: string): Promise<
   mkdirSync(directory, { recursive: true });
   const copies = {
     disk: resolve(directory, 'disk.img'),
-    kernel: resolve(directory, 'kernel'),
-    initramfs: resolve(directory, 'initramfs.img'),
+    host: bootPairIn(directory, 'host'),
+    standby: bootPairIn(directory, 'standby'),
   };
   try {
-    for (const part of ['disk', 'kernel', 'initramfs'] as const) {
-      await run(['cp', '--sparse=auto', '--reflink=auto', originals[part], copies[part]]);
+    await copyFile(originals.disk, copies.disk);
+    for (const role of ['host', 'standby'] as const) {
+      await copyFile(originals[role].kernel, copies[role].kernel);
+      await copyFile(originals[role].initramfs, copies[role].initramfs);
     }
   } catch (error) {
     removeBootFiles(copies);
     throw error;
   }
   return copies;
+}
+
+const bootPairIn = (directory: string, role: string): BootPair => ({
+  kernel: resolve(directory, `${role}.kernel`),
+  initramfs: resolve(directory, `${role}.initramfs`),
+});
+
+async function copyFile(from: string, to: string): Promise<void> {
+  await run(['cp', '--sparse=auto', '--reflink=auto', from, to]);
 }
 
 export function removeBootFiles(copies: BootFiles): void {

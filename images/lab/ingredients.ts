@@ -11,10 +11,16 @@ import type { Progress } from '../progress.ts';
 import { DISK_FILE } from '../rootfs.ts';
 import { ensurePackages, requireMemory, requireTun } from '../setup/packages.ts';
 import { type Accelerator, accelerator } from './accel.ts';
+import type { BootPair } from './disk.ts';
 
-export interface Ingredients {
+/** What one of the two roles boots. */
+interface Boot {
   kernel: KernelImage;
   initramfs: Artefact;
+}
+
+export interface Ingredients extends Boot {
+  standby: Boot;
   disk: Artefact;
   keys: Artefact;
   accelerator: Accelerator;
@@ -31,13 +37,19 @@ export async function gather(
   await ensurePackages(['lab', 'kernel', 'native'], progress);
   const kernel = await chosenKernel(options, progress);
   const ramdisk = await initramfs(kernel, progress);
+  const host = { kernel, initramfs: ramdisk };
   return {
-    kernel,
-    initramfs: ramdisk,
+    ...host,
+    standby: options.standby_kernel ? await standbyBoot(options.standby_kernel, progress) : host,
     disk: await hostDisk(options, extras, progress),
     keys: await keys(progress),
     accelerator: await accelerator(kernel.image, ramdisk.path(INITRAMFS), progress),
   };
+}
+
+async function standbyBoot(kind: LabOptions['kernel'], progress: Progress): Promise<Boot> {
+  const kernel = await labKernel(kind, progress);
+  return { kernel, initramfs: await initramfs(kernel, progress) };
 }
 
 /** PMSM_LAB_KERNEL names a bzImage to use instead, for whoever works on the kernel. */
@@ -57,5 +69,10 @@ async function chosenKernel(options: LabOptions, progress: Progress): Promise<Ke
   );
   return { kind: options.kernel, image: artefact.path('bzImage'), artefact };
 }
+
+export const bootPairOf = ({ kernel, initramfs }: Boot): BootPair => ({
+  kernel: kernel.image,
+  initramfs: initramfs.path(INITRAMFS),
+});
 
 export const diskFile = (disk: Artefact): string => disk.path(DISK_FILE);

@@ -10,13 +10,12 @@ import { PmsmError } from '../../agent/wire/errors.ts';
 import type { Artefact } from '../cache.ts';
 import { onInterrupt } from '../cleanup.ts';
 import type { DiskExtras } from '../disk.ts';
-import { INITRAMFS } from '../initramfs.ts';
 import { type LabOptions, type LabOptionsInput, labOptionsSchema } from '../options.ts';
 import { identify, tether } from '../processes.ts';
 import type { Progress } from '../progress.ts';
 import { type BootFiles, copyBootFiles, removeBootFiles, supportsDirectIo } from './disk.ts';
 import { waitForStates } from './hosts.ts';
-import { diskFile, gather, type Ingredients } from './ingredients.ts';
+import { bootPairOf, diskFile, gather, type Ingredients } from './ingredients.ts';
 import { Machine } from './machine.ts';
 import { LabOrchestrator, SOCKET } from './orchestrator.ts';
 import { isSavable, savedPair } from './saved.ts';
@@ -129,8 +128,8 @@ export class Lab {
     const files = await copyBootFiles(
       {
         disk: baseDisk,
-        kernel: ingredients.kernel.image,
-        initramfs: ingredients.initramfs.path(INITRAMFS),
+        host: bootPairOf(ingredients),
+        standby: bootPairOf(ingredients.standby),
       },
       name,
     );

@@ -12,14 +12,15 @@ import type { LabOptions } from '../options.ts';
 import { end, identify, type ProcessId, run, tailOf, tether } from '../processes.ts';
 import { DISK_LABEL } from '../rootfs.ts';
 import type { Accelerator } from './accel.ts';
+import type { BootPair } from './disk.ts';
 import { Qmp } from './qmp.ts';
 import { CLIENT_MIGRATION_ADDRESS, type Switch, tapName } from './switch.ts';
 
 export interface Board {
   options: LabOptions;
   accelerator: Accelerator;
-  kernel: string;
-  initramfs: string;
+  host: BootPair;
+  standby: BootPair;
   disk: string;
   /** Whether the disk's file system can bypass the page cache. */
   directIo: boolean;
@@ -219,7 +220,8 @@ export class Machine {
   }
 
   #arguments(role: Role): string[] {
-    const { options, accelerator, kernel, initramfs } = this.#board;
+    const { options, accelerator } = this.#board;
+    const { kernel, initramfs } = this.#board[role];
     return [
       ...['-name', this.name, '-nodefaults', '-no-user-config', '-display', 'none'],
       // All memory is there from the start, as in a physical machine: else the first touch of each page would be
@@ -275,13 +277,14 @@ export class Machine {
   #commandLine(role: Role): string {
     const { options } = this.#board;
     const single = options.single_nic;
+    const kernel = (role === 'standby' && options.standby_kernel) || options.kernel;
     return [
       'console=ttyS0',
       `root=LABEL=${DISK_LABEL}`,
       'rw',
       // eth0 and eth1 in the order of the slots.
       'net.ifnames=0',
-      ...(options.kernel === 'hardened' ? ['pti=on'] : CHEAP),
+      ...(kernel === 'hardened' ? ['pti=on'] : CHEAP),
       // The emulated link needs no rest after a reset of the port: 200 ms of every jump.
       'libata.force=nodbdelay',
       'panic=10',

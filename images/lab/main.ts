@@ -36,6 +36,9 @@ function program(): Command {
     .addOption(new Option('--nic <model>', 'network cards').choices(NICS))
     .addOption(new Option('--disk <kind>', 'how the disk is attached').choices(DISKS))
     .addOption(new Option('--kernel <kind>', 'which kernel').choices(KERNELS))
+    .addOption(
+      new Option('--standby-kernel <kind>', "a standby's, if not the same").choices(KERNELS),
+    )
     .addOption(new Option('--database <server>', 'which database').choices(DATABASES))
     .option('--packages <a,b>', 'further Debian packages on the host')
     .option('--single-nic', 'the migration address shares the service NIC')
@@ -69,12 +72,14 @@ interface UpFlags {
   memory?: number;
   packages?: string;
   singleNic?: boolean;
+  standbyKernel?: string;
 }
 
 function optionsOf(flags: UpFlags & Record<string, unknown>): LabOptions {
-  const { memory, packages, singleNic, ...same } = flags;
+  const { memory, packages, singleNic, standbyKernel, ...same } = flags;
   return parseOptions({
     ...same,
+    ...(standbyKernel === undefined ? {} : { standby_kernel: standbyKernel }),
     ...(memory === undefined ? {} : { memory_mib: memory }),
     ...(packages === undefined ? {} : { packages: packages.split(',').filter(Boolean) }),
     ...(singleNic === undefined ? {} : { single_nic: singleNic }),
@@ -188,9 +193,10 @@ async function status(lab: string): Promise<void> {
 
 function describeState(state: LabState, seen: Record<string, string> = {}): string {
   const { memory_mib, cpus, nic, disk, kernel, database, packages, single_nic } = state.options;
+  const { standby_kernel } = state.options;
   const lines = [
     `lab ${state.name}: ${state.phase}, ${state.accelerator}, ${memory_mib} MiB, ${cpus} CPU, ` +
-      `${nic}${single_nic ? ' (one NIC)' : ''}, ${disk}, ${kernel} kernel, ${database}` +
+      `${nic}${single_nic ? ' (one NIC)' : ''}, ${disk}, ${kernel} kernel${standby_kernel ? ` (standby: ${standby_kernel})` : ''}, ${database}` +
       (packages.length > 0 ? `, ${packages.join(', ')}` : ''),
   ];
   for (const [name, machine] of Object.entries(state.machines)) {

@@ -22,9 +22,9 @@ const RECIPE_VERSION = 1;
 /** Between "host is up" and the save: what still starts then would start in every lab again. */
 const SETTLE_MS = 3000;
 
-/** QEMU cannot save a machine with an NVMe disk ("non-migratable device"). */
+/** QEMU cannot save a machine with an NVMe disk ("non-migratable device"). Pairs of two builds are rare. */
 export function isSavable(options: LabOptions): boolean {
-  return options.disk !== 'nvme';
+  return options.disk !== 'nvme' && options.standby_kernel === undefined;
 }
 
 function variant({

@@ -28,9 +28,9 @@ export function parseOptions(words: readonly string[]): DemoOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
   const { json, keep, check, engine, load, moves, codec, memory, ...lab } = command.opts();
-  const { singleNic: single_nic, ...rest } = lab;
+  const { singleNic: single_nic, standbyKernel: standby_kernel, ...rest } = lab;
   const parsed = DemoOptionsSchema.safeParse({
-    lab: { ...rest, memory_mib: memory, single_nic },
+    lab: { ...rest, memory_mib: memory, single_nic, standby_kernel },
     engine,
     load,
     moves,
@@ -55,6 +55,9 @@ function makeCommand(): Command {
     .addOption(choice('--disk <model>', 'disk', DISKS, defaults.disk))
     .addOption(choice('--database <name>', 'database server', DATABASES, defaults.database))
     .addOption(choice('--kernel <kind>', 'kernel of both machines', KERNELS, defaults.kernel))
+    .addOption(
+      new Option('--standby-kernel <kind>', "a standby's, if not the same").choices(KERNELS),
+    )
     .option('--packages <names>', 'further Debian packages, with commas', list, defaults.packages)
     .option('--single-nic', 'migrate over the service network', defaults.single_nic)
     .addOption(choice('--engine <name>', 'how to move', ENGINE_CHOICES, 'auto'))

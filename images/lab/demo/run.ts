@@ -104,7 +104,7 @@ async function describeEnvironment(stage: Stage, options: DemoOptions): Promise<
     memory_mib: lab.memory_mib,
     nic: lab.single_nic ? `${lab.nic}, single` : lab.nic,
     disk: lab.disk,
-    kernel: `${kernel} (${lab.kernel})`,
+    kernel: `${kernel} (${[lab.kernel, lab.standby_kernel].filter(Boolean).join(', standby: ')})`,
     database: `${lab.database} ${version}`,
     load,
     run: new Date().toISOString(),
