@@ -194,9 +194,12 @@ async function status(lab: string): Promise<void> {
 function describeState(state: LabState, seen: Record<string, string> = {}): string {
   const { memory_mib, cpus, nic, disk, kernel, database, packages, single_nic } = state.options;
   const { standby_kernel } = state.options;
+  const kernels = standby_kernel
+    ? `${kernel} kernel (standby: ${standby_kernel})`
+    : `${kernel} kernel`;
   const lines = [
     `lab ${state.name}: ${state.phase}, ${state.accelerator}, ${memory_mib} MiB, ${cpus} CPU, ` +
-      `${nic}${single_nic ? ' (one NIC)' : ''}, ${disk}, ${kernel} kernel${standby_kernel ? ` (standby: ${standby_kernel})` : ''}, ${database}` +
+      `${nic}${single_nic ? ' (one NIC)' : ''}, ${disk}, ${kernels}, ${database}` +
       (packages.length > 0 ? `, ${packages.join(', ')}` : ''),
   ];
   for (const [name, machine] of Object.entries(state.machines)) {

@@ -27,6 +27,8 @@ const lab = await Lab.start({ saved: true }, progress);
 t.teardown(() => lab.stop());
 const orchestrator = new Client({ socketPath: lab.orchestratorSocket });
 const load = await Load.start('light', lab.runDir, (argv) => lab.inside(argv), progress);
+// A test that fails half-way must not leave a client that keeps this process.
+t.teardown(() => load.stop());
 const order = { source: 'node1', target: 'node2', engine: 'full' } as const;
 
 /** The agent passes its environment to the helper, which knows the faults. */
@@ -167,5 +169,4 @@ t.test('the target loses power after the jump was ordered', async (t) => {
   t.ok(await load.commitsAfter(end_ns, PROMPT_MS), 'the client goes on');
   const check = await load.rest();
   t.match(check, { lost: 0, connection_survived: true, rows_agree: true, errors: [] });
-  await load.stop();
 });

@@ -32,7 +32,7 @@
 #define WITNESS_BYTES (64u << 20)
 #define BLOCK_BYTES   (1u << 20)
 /* A kernel that debugs itself takes minutes for what another does in a second. */
-#define TIMEOUT_S     300
+#define TIMEOUT_S 300
 
 struct witness {
 	const uint8_t *memory;

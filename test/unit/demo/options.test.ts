@@ -24,6 +24,7 @@ t.test('the defaults are the issue of the project: a host with MySQL, one move',
 t.test('everything can be said', async (t) => {
   const words =
     '--memory 1024 --cpus 2 --nic virtio --disk nvme --database mariadb --kernel stock ' +
+    '--standby-kernel hardened ' +
     '--packages redis,nginx --single-nic --engine delta --load oltp --moves 10 --codec lz4 ' +
     '--json - --keep --check';
   t.strictSame(parseOptions(words.split(' ')), {
@@ -33,6 +34,7 @@ t.test('everything can be said', async (t) => {
       nic: 'virtio',
       disk: 'nvme',
       kernel: 'stock',
+      standby_kernel: 'hardened',
       database: 'mariadb',
       packages: ['redis', 'nginx'],
       single_nic: true,
