@@ -24,12 +24,12 @@ const UNTOUCHED_MS_MAX = 2500;
 const FULL_MACHINE_MS_MAX = 3000;
 /** By so much at least a machine that changes fast must be predicted to stand still longer, or this tells nothing. */
 const STORM_MS_MIN = 600;
-/** 240 MB that do not compress, so that it is the changes that cost, not the looks at every frame. */
-const STORM_PAGES = 60_000;
+/** 240 MiB that do not compress, so that it is the changes that cost, not the looks at every frame. */
+const STORM_PAGES = 60 * 1024;
 
 /**
  * A process with memory of its own, each page of which says which page it is. SIGUSR1: looks at all of them. With
- * `storm` they hold random data, and it writes to them as fast as it can.
+ * `storm` they hold random data (repeated too far away for a compressor to see), and it writes to them as fast as it can.
  */
 const HOG = String.raw`
 use strict;
@@ -37,8 +37,9 @@ my ($pages, $mode) = @ARGV;
 my $memory = "\xa5\x3c\x17\x99" x ($pages * 1024);
 if ($mode eq "storm") {
   open(my $f, "<:raw", "/dev/urandom") or die;
-  read($f, $memory, $pages * 4096) == $pages * 4096 or die;
+  read($f, my $block, 1 << 22) == 1 << 22 or die;
   close($f);
+  $memory = $block x ($pages / 1024);
 }
 substr($memory, $_ * 4096, 8) = pack("Q", $_) for 0 .. $pages - 1;
 sub say_it {

@@ -4,8 +4,9 @@
  *
  *     matrix.ts [first-migration|delta|checker] [--resume] [--only NAME]
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { Argument, Command, CommanderError } from 'commander';
 import { z } from 'zod';
@@ -16,6 +17,9 @@ import { MATRICES, type Matrix, type Run } from './runs.ts';
 
 const DEMO = new URL('./main.ts', import.meta.url).pathname;
 const BUILD = inTree('build/matrix');
+
+let demo: ChildProcess | undefined;
+let interruptedBy: 'SIGINT' | 'SIGTERM' | undefined;
 
 async function main(): Promise<number> {
   const command = new Command('matrix')
@@ -71,12 +75,13 @@ async function runAll({ name, words, times = 1, limits }: Run): Promise<MatrixRe
 
 async function runDemo(words: readonly string[]): Promise<number> {
   const child = spawn(process.execPath, [DEMO, ...words], { stdio: 'inherit' });
+  demo = child;
   const exit = await new Promise<number>((done) => {
     child.once('error', () => done(1));
-    child.once('close', (code, signal) => done(signal === null ? (code ?? 1) : 130));
+    child.once('close', (code) => done(code ?? 1));
   });
-  // Ctrl-C reached the demo as well; it has cleaned up and nothing is to be recorded.
-  if (exit === 130) process.exit(130);
+  // The demo has cleaned up, and nothing is to be recorded.
+  if (interruptedBy) process.exit(128 + constants.signals[interruptedBy]);
   return exit;
 }
 
@@ -92,7 +97,13 @@ function writeWhole(path: string, text: string): void {
   renameSync(`${path}.part`, path);
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    interruptedBy = signal;
+    // A terminal's Ctrl-C reaches the demo as well, which takes two for one; `kill` does not.
+    demo?.kill(signal);
+  });
+}
 try {
   process.exitCode = await main();
 } catch (error) {

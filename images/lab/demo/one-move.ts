@@ -76,7 +76,11 @@ export async function makeMove(
     source,
     target,
     engine: options.engine,
-    options: { codec: options.codec, check: options.check },
+    options: {
+      codec: options.codec,
+      check: options.check,
+      downtime_limit_ms: options.downtime_limit_ms,
+    },
   };
   const moved = await move(stage.orchestrator, order, onEvent);
   await load.commitsAfter(attemptOf(moved).end_ns, ANSWER_LIMIT_MS);

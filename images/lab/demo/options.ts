@@ -2,7 +2,11 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { PmsmError } from '../../../agent/wire/errors.ts';
-import { CODEC_CHOICES, ENGINE_CHOICES } from '../../../orchestrator/store/record.ts';
+import {
+  CODEC_CHOICES,
+  ENGINE_CHOICES,
+  OptionsSchema,
+} from '../../../orchestrator/store/record.ts';
 import { DATABASES, DISKS, KERNELS, labOptionsSchema, NICS } from '../../options.ts';
 import { MAX_MOVES } from './report/schema.ts';
 
@@ -14,6 +18,7 @@ export const DemoOptionsSchema = z.strictObject({
   load: z.enum(LOADS),
   moves: z.int().min(1).max(MAX_MOVES),
   codec: z.enum(CODEC_CHOICES),
+  downtime_limit_ms: OptionsSchema.shape.downtime_limit_ms,
   /** A file, `-` for standard output, or null. */
   json: z.string().min(1).nullable(),
   /** Leaves the run's directory with consoles and records behind. */
@@ -27,7 +32,8 @@ export type DemoOptions = z.infer<typeof DemoOptionsSchema>;
 export function parseOptions(words: readonly string[]): DemoOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
-  const { json, keep, check, engine, load, moves, codec, memory, ...lab } = command.opts();
+  const { json, keep, check, engine, load, moves, codec, memory, ...others } = command.opts();
+  const { downtimeLimit: downtime_limit_ms, ...lab } = others;
   const { singleNic: single_nic, standbyKernel: standby_kernel, ...rest } = lab;
   const parsed = DemoOptionsSchema.safeParse({
     lab: { ...rest, memory_mib: memory, single_nic, standby_kernel },
@@ -35,6 +41,7 @@ export function parseOptions(words: readonly string[]): DemoOptions {
     load,
     moves,
     codec,
+    downtime_limit_ms,
     json: json ?? null,
     keep,
     check,
@@ -64,6 +71,7 @@ function makeCommand(): Command {
     .addOption(choice('--load <kind>', 'what clients and machine do', LOADS, 'light'))
     .option('--moves <n>', 'moves, back and forth', wholeNumber, 1)
     .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))
+    .option('--downtime-limit <ms>', 'predicted downtime to reach with delta', wholeNumber)
     .option('--json <file>', 'write the report there as well; - is standard output')
     .option('--keep', 'keep consoles and records of the run', false)
     .option('--check', 'compare every page frame before and after; takes longer', false)

@@ -26,7 +26,7 @@ t.test('everything can be said', async (t) => {
     '--memory 1024 --cpus 2 --nic virtio --disk nvme --database mariadb --kernel stock ' +
     '--standby-kernel hardened ' +
     '--packages redis,nginx --single-nic --engine delta --load oltp --moves 10 --codec lz4 ' +
-    '--json - --keep --check';
+    '--downtime-limit 4000 --json - --keep --check';
   t.strictSame(parseOptions(words.split(' ')), {
     lab: {
       memory_mib: 1024,
@@ -43,6 +43,7 @@ t.test('everything can be said', async (t) => {
     load: 'oltp',
     moves: 10,
     codec: 'lz4',
+    downtime_limit_ms: 4000,
     json: '-',
     keep: true,
     check: true,
@@ -54,6 +55,7 @@ t.test('nonsense is refused with a sentence', async (t) => {
     ['--memory', 'much'],
     ['--memory', '1'],
     ['--moves', '0'],
+    ['--downtime-limit', '10'],
     ['--nic', 'rtl8139'],
     ['--engine', 'magic'],
     ['--packages', 'a b'],

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import t from 'tap';
 import { parseOptions } from '../../../images/lab/lab.ts';
+import { isSavable } from '../../../images/lab/saved.ts';
 import { sshCommand } from '../../../images/lab/shell.ts';
 import {
   type LabState,
@@ -63,6 +64,13 @@ t.test('options are checked before anything is built', async (t) => {
   t.throws(() => parseOptions({ packages: ['a b'] }), /packages/);
   t.throws(() => parseOptions({ disk: 'floppy' }), { code: 'bad-request' });
   t.throws(() => parseOptions({ memroy: 1 }), { code: 'bad-request' });
+  t.throws(() => parseOptions({ standby_kernel: 'newest' }), { code: 'bad-request' });
+});
+
+t.test('a pair is saved only if QEMU can save it and others want the same', async (t) => {
+  t.ok(isSavable(parseOptions({})));
+  t.notOk(isSavable(parseOptions({ disk: 'nvme' })));
+  t.notOk(isSavable(parseOptions({ standby_kernel: 'hardened' })));
 });
 
 t.test("ssh uses the lab's keys and nothing of the user's", async (t) => {
