@@ -332,6 +332,11 @@ static void test_prediction(void)
 	CHECK(predict_downtime_ms(&later, &first, 1) == UINT32_MAX ||
 		  predict_downtime_ms(&later, &first, 1) > 3600000,
 	      "a link that carries nothing is no good, and no overflow");
+	later.wire_bytes = 4000000;
+	CHECK(link_at_least(10000000, &later) == 20000000, "a round shows what the link carries");
+	CHECK(link_at_least(30000000, &later) == 30000000, "and says nothing of what more it may");
+	later.duration_ns = 0;
+	CHECK(link_at_least(1, &later) == 1, "a round that took no time shows nothing");
 }
 
 /* A round at a pace, and the one before it, which took 10 s. */

@@ -59,6 +59,14 @@ uint32_t predict_downtime_ms(const struct round_result *round, const struct roun
 	return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+uint64_t link_at_least(uint64_t measured_bytes_per_s, const struct round_result *round)
+{
+	double seconds = (double)round->duration_ns / (double)NS_PER_S;
+	double carried = seconds > 0 ? (double)round->wire_bytes / seconds : 0;
+
+	return carried > (double)measured_bytes_per_s ? (uint64_t)carried : measured_bytes_per_s;
+}
+
 /* What the first sprint sends had changed during a round that took its time. */
 static bool sprint_helped(const struct round_result *round, const struct round_result *before)
 {
@@ -285,6 +293,7 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 	struct precopy_limits now = *limits;
 	enum round_verdict verdict = ROUND_AGAIN;
 	enum pace pace = PACE_GENTLE;
+	uint64_t link_bytes_per_s = a->measured.link_bytes_per_s;
 	uint32_t predicted_ms;
 
 	do {
@@ -300,7 +309,8 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 			throttle_look(&a->throttle);
 		if (run_round(a, &t, &round, pace, deadline))
 			return -1;
-		predicted_ms = predict_downtime_ms(&round, last, a->measured.link_bytes_per_s);
+		link_bytes_per_s = link_at_least(link_bytes_per_s, &round);
+		predicted_ms = predict_downtime_ms(&round, last, link_bytes_per_s);
 		if (tell(a, &t, PMSM_ROUND_STATE_COMPLETE, predicted_ms))
 			return -1;
 		verdict = judge_round(&round, last, predicted_ms, &now);

@@ -58,6 +58,10 @@ struct precopy_limits {
 uint32_t predict_downtime_ms(const struct round_result *round, const struct round_result *before,
 			     uint64_t link_bytes_per_s);
 
+/* Measured once, before the rounds, maybe while something else was going on: what a round has sent
+ * is proof of as much. */
+uint64_t link_at_least(uint64_t measured_bytes_per_s, const struct round_result *round);
+
 enum round_verdict judge_round(const struct round_result *round, const struct round_result *before,
 			       uint32_t predicted_ms, const struct precopy_limits *limits);
 
