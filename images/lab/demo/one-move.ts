@@ -5,6 +5,7 @@ import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
 import { CHURN_UNIT } from '../guest/churn.ts';
 import type { Witness } from '../guest/witness.ts';
 import { assembleReport, attemptOf } from './assemble.ts';
+import { complaintsIn } from './complaints.ts';
 import { framesHold, type NamedFrame, nameFrames } from './frames.ts';
 import type { Load } from './load.ts';
 import { type Moved, move, waitForHost } from './migrate.ts';
@@ -107,6 +108,7 @@ const NOTHING_HOLDS = {
   memory: false,
   continued: false,
   services: false,
+  kernels: false,
   frames: null,
 } as const;
 
@@ -138,13 +140,21 @@ async function verify(scene: Scene, moved: Moved): Promise<Verified> {
   const asked = servicesWentOn(stage.onHost, unitsOf(options), origin.services);
   const services = await attempt('services', asked, false);
   const disk = await attempt('disk', diskIsClean(stage.onHost, stage.disk, stage.fsckLog), false);
+  const kernels = await attempt('kernels', kernelsAreContent(stage, errors), false);
   const { check } = moved.report;
   const differing_frames = check
     ? await attempt('frames', nameFrames(stage.onHost, check), [])
     : [];
   const frames = options.check ? framesHold(check, differing_frames) : null;
-  const found = { memory, file, continued, services, disk, frames };
+  const found = { memory, file, continued, services, disk, kernels, frames };
   return { found, errors, differing_frames };
+}
+
+/** The one that works is asked; what a standby says, before the jump replaces it, is on its console. */
+async function kernelsAreContent({ onHost, consoles }: Stage, errors: string[]): Promise<boolean> {
+  const complaints = [await onHost('dmesg'), ...consoles()].flatMap(complaintsIn);
+  errors.push(...complaints.map((line) => `kernel: ${line}`));
+  return complaints.length === 0;
 }
 
 async function compareToOrigin(stage: Stage, origin: Origin) {

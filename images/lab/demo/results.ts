@@ -156,7 +156,7 @@ export function renderResults(title: string, results: readonly MatrixResult[]): 
     'longest gap between two successful commits that overlaps the attempt, on one connection that never reconnects.',
     '*Rate in the rounds* is what the client commits while memory goes over, as a part of what it did before.',
     'Every run starts from a boot; `5 x` is five demos, one after the other, nothing else running.',
-    'A run holds if every check of every move does: connection, rows, memory, file, uptime, services, disk.',
+    'A run holds if every check of every move does: connection, rows, memory, file, uptime, services, disk, and what the kernels said.',
     '',
     line(head),
     line(head.map(() => '---')),

@@ -26,6 +26,8 @@ export interface Matrix {
 const FULL = ['--engine', 'full'];
 const DELTA = ['--engine', 'delta'];
 const DELTA_VIRTIO = ['--engine', 'delta', '--nic', 'virtio'];
+/** It does everything ten times as slowly. */
+const DEBUG = ['--kernel', 'debug', '--downtime-limit', '60000'];
 const FULL_LIMITS = { median_ms: 5000, longest_ms: 7000 };
 const STOCK_LIMITS = { median_ms: 9000, longest_ms: 9000 };
 const DELTA_LIMITS = { median_ms: 900, window_median_ms: 650 };
@@ -73,6 +75,12 @@ const DELTA_MATRIX: Matrix = {
     { name: 'sysbench', words: [...DELTA_VIRTIO, '--load', 'oltp'] },
     { name: 'one network card', words: [...DELTA_VIRTIO, '--single-nic'] },
     { name: 'MariaDB', words: [...DELTA_VIRTIO, '--database', 'mariadb'] },
+    { name: 'kernel hardened', words: [...DELTA_VIRTIO, '--kernel', 'hardened'] },
+    {
+      name: 'two builds',
+      words: [...DELTA_VIRTIO, '--standby-kernel', 'hardened', '--moves', '2'],
+    },
+    { name: 'kernel debug', words: [...DELTA_VIRTIO, ...DEBUG, '--moves', '3'] },
   ],
 };
 

@@ -26,6 +26,8 @@ export interface Stage {
   readonly orchestrator: Client;
   readonly inNetwork: InNetwork;
   readonly onHost: OnHost;
+  /** What the machines have said on their serial consoles. */
+  readonly consoles: () => string[];
   /** The vacated machine boots as the next standby. */
   readonly recycle: (machine: MachineName) => Promise<void>;
   readonly waitForPowerOff: (machine: MachineName, limit_ms: number) => Promise<void>;
@@ -51,6 +53,7 @@ export async function openStage(options: DemoOptions, progress: Progress): Promi
     orchestrator: new Client({ socketPath: lab.orchestratorSocket }),
     inNetwork: (argv) => lab.inside(argv),
     onHost: (command) => lab.ssh(command),
+    consoles: () => MACHINES.map((name) => lab.machines[name].consoleText()),
     recycle: (machine) => lab.recycle(lab.machines[machine]),
     waitForPowerOff: (machine, limit_ms) => lab.machines[machine].waitForPowerOff(limit_ms),
     close: async (keep) => {

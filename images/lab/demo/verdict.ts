@@ -17,6 +17,7 @@ export function failuresOf(report: Report): string[] {
   if (!verification.file) failed.push('the file of the witness changed');
   if (!verification.continued) failed.push('uptime, boot or process did not go on');
   if (!verification.services) failed.push('not all services run in the process that they had');
+  if (!verification.kernels) failed.push('a kernel complained');
   if (verification.frames === false) failed.push(sayFrames(report));
   if (!verification.disk) failed.push('e2fsck found the disk damaged');
   return failed;

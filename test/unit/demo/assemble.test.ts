@@ -59,6 +59,7 @@ function evidence(changes: Partial<Evidence> = {}): Evidence {
       memory: true,
       continued: true,
       services: true,
+      kernels: true,
       frames: null,
     },
     differing_frames: [],
@@ -111,6 +112,7 @@ t.test('each thing that does not hold is named', async (t) => {
     ['the file', { verification: { ...good.verification, file: false } }],
     ['uptime', { verification: { ...good.verification, continued: false } }],
     ['services', { verification: { ...good.verification, services: false } }],
+    ['a kernel', { verification: { ...good.verification, kernels: false } }],
   ];
   for (const [words, changes] of cases) {
     const report = assembleReport(evidence(changes));

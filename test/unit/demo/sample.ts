@@ -88,6 +88,7 @@ export function sampleReport(): Report {
       memory: true,
       continued: true,
       services: true,
+      kernels: true,
       frames: null,
     },
     differing_frames: [],

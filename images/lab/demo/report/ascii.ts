@@ -75,6 +75,7 @@ export function summarise(report: Report): string {
     [checked.continued, 'uptime and process went on'],
     [checked.services, 'services run, in the same processes'],
     [checked.disk, 'disk clean'],
+    [checked.kernels, 'no complaint from either kernel'],
   ];
   const { frames } = checked;
   if (frames !== null) rows.push([frames, sayFrames(report)]);

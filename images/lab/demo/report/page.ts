@@ -165,6 +165,7 @@ function checks(report: Report): string {
     [verification.continued, 'Same boot, same process, uptime went on'],
     [verification.services, 'Every service runs, in the process that it had'],
     [verification.disk, 'e2fsck finds the disk clean'],
+    [verification.kernels, 'Neither kernel complained of anything'],
   ];
   const { frames } = verification;
   if (frames !== null) rows.push([frames, sayFrames(report)]);

@@ -38,6 +38,8 @@ export const VerificationSchema = z.object({
   continued: z.boolean(),
   /** Every service runs in the process that it had before, and no unit has failed. */
   services: z.boolean(),
+  /** Neither machine's kernel has complained, since it was booted, of a bug or of what it watches over. */
+  kernels: z.boolean(),
   /** Every page frame that may not differ is what it was; null without `--check`. */
   frames: z.boolean().nullable().default(null),
 });
