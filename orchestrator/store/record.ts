@@ -67,8 +67,8 @@ export const ReportPhaseSchema = z.object({
 });
 
 /**
- * What became of a frame when the image was made: copied into it, found to be zero, or left out since it was the same as
- * before, which was seen with nothing else running (`same`) or a little earlier (`sealed`). The order is that of
+ * What became of a frame when the image was made: copied into it, found to be zero, or left out since it was the same
+ * as before, which was seen with nothing else running (`same`) or a little earlier (`sealed`). The order is that of
  * SNAPSHOT_CHECK_HOW in kernel-patches/abi/check.rst.
  */
 export const FRAME_WAYS = ['unknown', 'copied', 'zero', 'same', 'sealed'] as const;

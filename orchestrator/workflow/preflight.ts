@@ -82,7 +82,8 @@ function compareFormats(source: Facts, target: Facts): Finding {
   const finding = judge('format-mismatch', why, formats[0] === formats[1] ? [] : [found], found);
   const sameBuild = source.kernel.version === target.kernel.version;
   if (finding.severity === 'refuse' || sameBuild) return finding;
-  const remedy = 'Nobody has tried these two builds together: boot the same one if in doubt.';
+  const remedy =
+    'Two builds have been tried in the lab, not these: move a test machine between them first.';
   return { ...finding, severity: 'warn', remedy };
 }
 

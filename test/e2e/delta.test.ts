@@ -29,7 +29,7 @@ const STORM_PAGES = 60 * 1024;
 
 /**
  * A process with memory of its own, each page of which says which page it is. SIGUSR1: looks at all of them. With
- * `storm` they hold random data (repeated too far away for a compressor to see), and it writes to them as fast as it can.
+ * `storm` they hold random data (repeated too far away for a compressor), and it writes to them as fast as it can.
  */
 const HOG = String.raw`
 use strict;
@@ -148,7 +148,7 @@ t.test('the standby loses power in a round', async (t) => {
   await lab.recycle(lab.machines.node2);
 });
 
-/** What the last round predicted for the same machine at rest and while it changes fast: busy hosts make both longer. */
+/** What the last round predicted for the machine at rest and while it changes fast: busy hosts make both longer. */
 let calm_ms = 0;
 let storm_ms = 0;
 

@@ -153,7 +153,7 @@ static void test_throttle(void)
 	snprintf(t.own, sizeof(t.own), "%s/system.slice/own.service", root);
 
 	CHECK(step(&t, 20000, 800000), "the noisiest service is slowed down");
-	CHECK(is_about(quota(noisy), 40000), "to half of what it used: %lu", quota(noisy));
+	CHECK(is_about(quota(noisy), 20000), "to a quarter of what it used: %lu", quota(noisy));
 	CHECK(quota("system.slice/calm.service") == 0 && quota("system.slice/own.service") == 0,
 	      "neither another one nor our own");
 	CHECK(says("system.slice/cgroup.subtree_control", "+cpu") &&
@@ -162,11 +162,11 @@ static void test_throttle(void)
 	      "the controller is switched on where it was not, and \"cpuset\" is not it");
 	put("system.slice/cgroup.subtree_control", "cpuset cpu memory\n");
 	put("system.slice/db.slice/cgroup.subtree_control", "memory cpu\n");
-	CHECK(step(&t, 20000, 400000) && is_about(quota(noisy), 20000), "and again: %lu",
+	CHECK(step(&t, 20000, 200000) && is_about(quota(noisy), 5000), "and again: %lu",
 	      quota(noisy));
-	CHECK(step(&t, 60000, 10000) && is_about(quota("system.slice/calm.service"), 3000),
+	CHECK(step(&t, 60000, 10000) && is_about(quota("system.slice/calm.service"), 1500),
 	      "then the next one");
-	CHECK(!step(&t, 20000, 30000) && t.steps == 3, "who hardly runs is left alone");
+	CHECK(!step(&t, 10000, 15000) && t.steps == 3, "who hardly runs is left alone");
 	throttle_end(&t);
 	CHECK(says("system.slice/db.slice/noisy.service/cpu.max", "max 100000") &&
 		  says("system.slice/calm.service/cpu.max", "max 100000") &&

@@ -10,7 +10,7 @@
 /*
  * Slows down what changes memory faster than it can be sent. Nobody counts who writes to which
  * page, but who writes much needs the processor: of all services and sessions (control groups,
- * version 2) the one that used it most during a round may use half as much in the next one.
+ * version 2) the one that used it most during a round may use a quarter as much in the next one.
  *
  * It ends when the window begins, not after it: a process without processor time left for this
  * period cannot freeze before the next one.

@@ -16,7 +16,7 @@ import { askServices, askWitness, compareWitness, diskIsClean, servicesWentOn } 
 
 /** The load runs at least this long before a move, so that there is something to compare with. */
 const WARM_UP_MS = 5000;
-/** An emulated machine fills 64 MiB with random bytes, twice, in some seconds; in minutes if its kernel debugs itself. */
+/** An emulated machine fills 64 MiB with random bytes, twice, in seconds; in minutes if its kernel debugs itself. */
 const WITNESS_LIMIT_MS = 600_000;
 const WITNESS_POLL_MS = 500;
 /** A client that has no answer by then will not get one. */
