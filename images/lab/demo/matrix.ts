@@ -18,6 +18,9 @@ import { MATRICES, type Matrix, type Run } from './runs.ts';
 const DEMO = new URL('./main.ts', import.meta.url).pathname;
 const BUILD = inTree('build/matrix');
 
+/** Of a demo that Ctrl-C has ended. */
+const INTERRUPTED = 128 + constants.signals.SIGINT;
+
 let demo: ChildProcess | undefined;
 let interruptedBy: 'SIGINT' | 'SIGTERM' | undefined;
 
@@ -80,8 +83,9 @@ async function runDemo(words: readonly string[]): Promise<number> {
     child.once('error', () => done(1));
     child.once('close', (code) => done(code ?? 1));
   });
-  // The demo has cleaned up, and nothing is to be recorded.
+  // The demo has cleaned up, whoever was told to end, and nothing is to be recorded.
   if (interruptedBy) process.exit(128 + constants.signals[interruptedBy]);
+  if (exit === INTERRUPTED) process.exit(exit);
   return exit;
 }
 
