@@ -24,8 +24,8 @@ const UNTOUCHED_MS_MAX = 2500;
 const FULL_MACHINE_MS_MAX = 3000;
 /** By so much at least a machine that changes fast must be predicted to stand still longer, or this tells nothing. */
 const STORM_MS_MIN = 600;
-/** 240 MiB that do not compress, so that it is the changes that cost, not the looks at every frame. */
-const STORM_PAGES = 60 * 1024;
+/** 160 MiB that do not compress, so that it is the changes that cost, not the looks at every frame. */
+const STORM_PAGES = 40 * 1024;
 
 /**
  * A process with memory of its own, each page of which says which page it is. SIGUSR1: looks at all of them. With
