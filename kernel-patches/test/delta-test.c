@@ -157,14 +157,16 @@ static struct snapshot_live live_request(uint32_t flags, uint64_t next_pfn)
 static uint64_t read_round(int fd, uint32_t flags, bool keep, struct snapshot_live *sum)
 {
 	uint64_t next = 0, read_pages = 0;
-	double start = now();
+	double start = now(), longest = 0;
 
 	*sum = (struct snapshot_live) { 0 };
 	while (next != SNAPSHOT_LIVE_END) {
 		struct snapshot_live io = live_request(flags, next);
+		double call = now();
 
 		if (ioctl(fd, SNAPSHOT_LIVE_READ, &io))
 			fatal("SNAPSHOT_LIVE_READ");
+		longest = now() - call > longest ? now() - call : longest;
 		next = io.next_pfn;
 		sum->saveable += io.saveable;
 		sum->changed += io.changed;
@@ -178,6 +180,8 @@ static uint64_t read_round(int fd, uint32_t flags, bool keep, struct snapshot_li
 	printf("# round flags %u: %llu frames, %llu changed, %llu pages, %.0f ms\n", flags,
 	       (unsigned long long)sum->saveable, (unsigned long long)sum->changed,
 	       (unsigned long long)read_pages, (now() - start) * 1e3);
+	/* The helper takes it for a stall if nothing moves for two seconds. */
+	check(longest < 1, "no call is long, whatever the machine's speed", (long)(longest * 1e3));
 	return read_pages;
 }
 
