@@ -197,7 +197,7 @@ static void test_misuse(void)
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	io.size--;
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), -EINVAL);
-	io = live_request(4, 0);
+	io = live_request(8, 0);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), -EINVAL);
 	io = live_request(0, 0);
 	io.data = 0;
@@ -287,10 +287,11 @@ static struct snapshot_delta outcome(int fd)
 	if (ioctl(fd, SNAPSHOT_DELTA, &d))
 		fatal("SNAPSHOT_DELTA");
 	printf("# delta: %llu saveable, %llu zero, %llu same, %llu copied, %llu missing, "
-	       "%llu unseen, %llu sealed\n", (unsigned long long)d.saveable,
+	       "%llu unseen, %llu sealed, %llu tracked\n", (unsigned long long)d.saveable,
 	       (unsigned long long)d.zero, (unsigned long long)d.same,
 	       (unsigned long long)d.copied, (unsigned long long)d.missing,
-	       (unsigned long long)d.unseen, (unsigned long long)d.sealed);
+	       (unsigned long long)d.unseen, (unsigned long long)d.sealed,
+	       (unsigned long long)d.tracked);
 	return d;
 }
 
@@ -375,10 +376,11 @@ static int source(void)
 	for (unsigned int i = 0; i < WRITERS; i++)
 		start_writer(works[i], i, fd);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
-	last = read_round(fd, 0, true, &sum);
+	last = read_round(fd, SNAPSHOT_LIVE_TRACK, true, &sum);
 	check(sum.changed == sum.saveable, "the first round reads all", (long)sum.saveable);
 	for (unsigned int round = 1; round < ROUNDS_MAX; round++) {
-		read_pages = read_round(fd, SNAPSHOT_LIVE_CHANGED, true, &sum);
+		read_pages = read_round(fd, SNAPSHOT_LIVE_CHANGED | SNAPSHOT_LIVE_TRACK, true,
+					&sum);
 		if (round == 2)
 			test_overflow(fd);
 		if (read_pages >= last)

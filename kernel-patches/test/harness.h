@@ -35,7 +35,7 @@ static void check(bool good, const char *what, long got)
 }
 
 /* Result of a system call as the kernel gave it. */
-static long result(long ret)
+static inline long result(long ret)
 {
 	return ret < 0 ? -errno : ret;
 }

@@ -68,10 +68,19 @@ export const ReportPhaseSchema = z.object({
 
 /**
  * What became of a frame when the image was made: copied into it, found to be zero, or left out since it was the same
- * as before, which was seen with nothing else running (`same`) or a little earlier (`sealed`). The order is that of
+ * as before, which was seen with nothing else running (`same`) or a little earlier (`sealed`),
+ * or since nobody had written to it (`tracked`). The order is that of
  * SNAPSHOT_CHECK_HOW in kernel-patches/abi/check.rst.
  */
-export const FRAME_WAYS = ['unknown', 'copied', 'zero', 'same', 'sealed'] as const;
+export const FRAME_WAYS = [
+  'unknown',
+  'copied',
+  'zero',
+  'same',
+  'sealed',
+  'restored',
+  'tracked',
+] as const;
 
 /** What a comparison of all page frames has found; see workflow/memory-check.ts. */
 export const MemoryCheckSchema = z.object({

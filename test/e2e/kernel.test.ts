@@ -17,8 +17,16 @@ t.setTimeout(0);
 
 const MACHINE_LIMIT_MS = 240_000;
 const DISK_BYTES = 3 * 2 ** 30;
+const SMALL_DISK_BYTES = 64 * 2 ** 20;
 const BUSYBOX = '/usr/bin/busybox';
-const PROGRAMS = ['snapshot-test', 'delta-test', 'poison-test'] as const;
+const MKE2FS = '/usr/sbin/mke2fs';
+const PROGRAMS = [
+  'snapshot-test',
+  'delta-test',
+  'poison-test',
+  'track-test',
+  'track-stress',
+] as const;
 const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static'];
 
 const directory = t.testdir({});
@@ -52,6 +60,8 @@ interface Case {
   memory_mib: number;
   cpus: number;
   roles: readonly ('source' | 'target')[];
+  /** The disk has a file system, and a second one has one with inline data. */
+  file_systems?: boolean;
 }
 
 async function runMachine(role: string, { program, memory_mib, cpus }: Case): Promise<string> {
@@ -63,6 +73,8 @@ async function runMachine(role: string, { program, memory_mib, cpus }: Case): Pr
     ...['-append', `console=ttyS0 panic=-1 quiet test=${program} role=${role}`],
     ...['-drive', `file=${resolve(directory, 'disk')},if=none,id=disk,format=raw,cache=unsafe`],
     ...['-device', 'virtio-blk-pci,drive=disk'],
+    ...['-drive', `file=${resolve(directory, 'small')},if=none,id=small,format=raw,cache=unsafe`],
+    ...['-device', 'virtio-blk-pci,drive=small'],
   ];
   const ended = await runCommand({ argv, cwd: directory, timeout_ms: MACHINE_LIMIT_MS });
   return `${ended.output.replaceAll('\r', '')}\n# ended with ${ended.code}\n`;
@@ -82,14 +94,31 @@ const CASES: Case[] = [
   { program: 'delta-test', memory_mib: 768, cpus: 1, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH },
   { program: 'poison-test', memory_mib: 512, cpus: 1, roles: ['source'] },
+  { program: 'track-test', memory_mib: 768, cpus: 1, roles: ['source'], file_systems: true },
+  { program: 'track-test', memory_mib: 768, cpus: 2, roles: ['source'], file_systems: true },
+  { program: 'track-stress', memory_mib: 192, cpus: 1, roles: ['source'], file_systems: true },
+  { program: 'track-stress', memory_mib: 192, cpus: 2, roles: ['source'], file_systems: true },
 ];
+
+function makeDisk(name: string, bytes: number): string {
+  const path = resolve(directory, name);
+  writeFileSync(path, '');
+  truncateSync(path, bytes);
+  return path;
+}
+
+async function makeDisks({ file_systems }: Case): Promise<void> {
+  const disk = makeDisk('disk', DISK_BYTES);
+  const small = makeDisk('small', SMALL_DISK_BYTES);
+  if (!file_systems) return;
+  await run([MKE2FS, '-q', '-t', 'ext4', '-E', 'lazy_itable_init=0', disk]);
+  await run([MKE2FS, '-q', '-t', 'ext4', '-O', 'inline_data', '-I', '256', small]);
+}
 
 for (const one of CASES) {
   t.test(`${one.program}, ${one.cpus} CPU`, async (t) => {
-    const disk = resolve(directory, 'disk');
-    writeFileSync(disk, '');
-    truncateSync(disk, DISK_BYTES);
+    await makeDisks(one);
     for (const role of one.roles) checkOutput(t, role, await runMachine(role, one));
-    truncateSync(disk, 0);
+    truncateSync(resolve(directory, 'disk'), 0);
   });
 }

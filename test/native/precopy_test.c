@@ -98,6 +98,28 @@ static void test_rounds(unsigned int codec, unsigned int threads)
 	end(t);
 }
 
+/* Rounds begin with calls that give nothing, or the kernel does not know how. */
+static void test_tracking(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		struct transfer *t = begin_ahead(1);
+
+		ours->compares_all = i == 0;
+		ours->walk_calls = 3;
+		run_loader(t, 2000);
+		CHECK(make_round(t, PMSM_CODEC_NONE) && same_memory(), "all memory, %s",
+		      i ? "after a walk" : "with a kernel that compares all");
+		fill_page(ours->page[77], 4711 + i);
+		CHECK(make_round(t, PMSM_CODEC_NONE) && same_memory() &&
+			  t->pipeline.round.changed == 1,
+		      "and what changed");
+		CHECK(t->pipeline.round.looked == MEMORY_FRAMES, "all frames are counted");
+		ours->compares_all = false;
+		ours->walk_calls = 0;
+		end(t);
+	}
+}
+
 static void test_rate(void)
 {
 	struct transfer *t = begin_ahead(1);
@@ -447,6 +469,7 @@ int main(void)
 	make_memory();
 	for (unsigned int codec = 0; codec <= PMSM_CODEC_ZSTD; codec++)
 		test_rounds(codec, 1 + codec);
+	test_tracking();
 	test_rate();
 	test_share();
 	test_processors();

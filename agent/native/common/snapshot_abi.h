@@ -43,6 +43,7 @@ struct pmsm_snapshot_live {
 _Static_assert(sizeof(struct pmsm_snapshot_live) == 64, "size of struct snapshot_live");
 
 #define PMSM_SNAPSHOT_LIVE_CHANGED (1u << 0) /* leaves out what is as it was given */
+#define PMSM_SNAPSHOT_LIVE_TRACK   (1u << 2) /* does not look at what nobody has written to */
 #define PMSM_SNAPSHOT_LIVE_END	   UINT64_MAX
 #define PMSM_FRAME_ZERO		   (UINT64_C(1) << 63) /* in a list of frames */
 #define PMSM_SNAPSHOT_LIVE_BEGIN   _IO('3', 22)
@@ -59,10 +60,11 @@ struct pmsm_snapshot_delta {
 	__u64 missing;
 	__u64 unseen;
 	__u64 sealed;
+	__u64 tracked;
 	__u32 format;
 	__u32 reserved;
 };
-_Static_assert(sizeof(struct pmsm_snapshot_delta) == 80, "size of struct snapshot_delta");
+_Static_assert(sizeof(struct pmsm_snapshot_delta) == 88, "size of struct snapshot_delta");
 
 #define PMSM_SNAPSHOT_DELTA_ARM (1u << 0)
 #define PMSM_SNAPSHOT_DELTA	_IOWR('3', 24, struct pmsm_snapshot_delta)

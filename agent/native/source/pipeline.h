@@ -49,6 +49,7 @@ struct round {
 	/* What the reader keeps all threads to: 1000 is one processor; 0: no limit. */
 	unsigned int share_permille;
 	uint64_t begin_ns, begin_cpu_ns;
+	bool untracked;		      /* the kernel does not know what was written to */
 	uint64_t *frames;	      /* room for the frame numbers of one chunk */
 	_Atomic uint64_t looked;      /* frames that would be saved */
 	_Atomic uint64_t changed;     /* of these, not what was given last */

@@ -142,7 +142,8 @@ static int fill(struct pipeline *p, struct chunk *chunk)
 			return 0;
 		rest(p);
 		io = (struct pmsm_snapshot_live){
-		    .flags = round->number > 1 ? PMSM_SNAPSHOT_LIVE_CHANGED : 0,
+		    .flags = (round->number > 1 ? PMSM_SNAPSHOT_LIVE_CHANGED : 0) |
+			     (round->untracked ? 0 : PMSM_SNAPSHOT_LIVE_TRACK),
 		    .next_pfn = round->next_pfn,
 		    .frames = (uintptr_t)round->frames,
 		    .data = (uintptr_t)raw,
@@ -151,6 +152,11 @@ static int fill(struct pipeline *p, struct chunk *chunk)
 		error = p->snapshot->ops->live_read(p->snapshot, &io);
 		if (error == -EINTR)
 			continue;
+		/* A kernel that compares everything. */
+		if (error == -EINVAL && !round->untracked) {
+			round->untracked = true;
+			continue;
+		}
 		if (error)
 			return error;
 		round->next_pfn = io.next_pfn;

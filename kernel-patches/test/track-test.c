@@ -1,0 +1,675 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Test of SNAPSHOT_LIVE_TRACK, to be run from init in one emulated machine:
+ *
+ *   track-test source      memory of every kind, written to in every way that there is: what
+ *                          the kernel takes for unchanged must be what it has given
+ *
+ * /dev/vda has an ext4 file system, /dev/vdb one with inline data.
+ *
+ * A subject is some memory of one kind, in units. Each unit with an even number is written to in
+ * the subject's way, the others are left alone: those must be known to be unchanged, where the
+ * kernel can, or the test would pass with a kernel that compares everything.
+ */
+#define _GNU_SOURCE
+#include "track.h"
+#include <linux/io_uring.h>
+#include <sched.h>
+#include <sys/syscall.h>
+
+#define UNITS		4UL
+#define HUGE_PAGES	512UL
+#define SOFT_VERSION	7U	/* from then on soft-dirty is in use */
+#define SEED_PAGES	(4 * UNITS)
+#define SWAP_BYTES	(16UL << 20)
+
+enum expected {
+	LEFT_KNOWN = 1,		/* units left alone are known */
+	WRITTEN_KNOWN = 2,	/* those written to are, when they have been given again */
+};
+
+struct subject;
+
+struct kind {
+	const char *name;
+	unsigned int expected;
+	void (*setup)(struct subject *s);
+	/* Changes the page at @at for the @version-th time. */
+	void (*write)(struct subject *s, char *at, unsigned int version);
+};
+
+struct subject {
+	const struct kind *kind;
+	size_t unit_pages;
+	char *at;
+	int fds[UNITS];		/* of files */
+	pid_t child;
+};
+
+static struct process self;
+static int seed;		/* a file of random pages, for O_DIRECT */
+
+static void fill(char *page, unsigned int version)
+{
+	uint64_t *words = (uint64_t *)page;
+
+	for (size_t i = 0; i < PAGE / sizeof(*words); i++)
+		words[i] = ((uintptr_t)page ^ ((uint64_t)version << 32) ^ i) * 0x9e3779b97f4a7c15ULL;
+}
+
+static size_t pages_of(const struct subject *s)
+{
+	return UNITS * s->unit_pages;
+}
+
+/* Somewhere in the unit, not at its begin. */
+static char *written_page(const struct subject *s, size_t unit)
+{
+	return s->at + (unit * s->unit_pages + s->unit_pages / 2) * PAGE;
+}
+
+static char *map(size_t bytes, int prot, int flags, int fd)
+{
+	char *at = mmap(NULL, bytes, prot, flags, fd, 0);
+
+	if (at == MAP_FAILED)
+		fatal("mmap");
+	return at;
+}
+
+static void must(bool good, const char *what)
+{
+	if (!good)
+		fatal(what);
+}
+
+static void anon_setup(struct subject *s)
+{
+	s->unit_pages = 1;
+	/* Alone in its mapping, and no huge page. */
+	s->at = map(UNITS * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	madvise(s->at, UNITS * PAGE, MADV_NOHUGEPAGE);
+	for (size_t i = 0; i < UNITS; i++)
+		fill(s->at + i * PAGE, 0);
+}
+
+static void store(struct subject *s, char *at, unsigned int version)
+{
+	(void)s;
+	fill(at, version);
+}
+
+static void store_protected(struct subject *s, char *at, unsigned int version)
+{
+	(void)s;
+	must(!mprotect(at, PAGE, PROT_READ | PROT_WRITE), "mprotect");
+	fill(at, version);
+	must(!mprotect(at, PAGE, PROT_READ), "mprotect");
+}
+
+/* What others do behaves differently after it: entries are not made writable without a fault. */
+static void store_soft_clean(struct subject *s, char *at, unsigned int version)
+{
+	int fd;
+
+	(void)s;
+	fill(at, version);
+	if (version < SOFT_VERSION)
+		return;
+	fd = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+	must(fd >= 0 && write(fd, "4", 1) == 1, "clear_refs");
+	close(fd);
+}
+
+static void fork_setup(struct subject *s)
+{
+	anon_setup(s);
+	s->child = fork();
+	while (!s->child)
+		pause();
+	must(s->child > 0, "fork");
+}
+
+static void fork_ended_setup(struct subject *s)
+{
+	fork_setup(s);
+	kill(s->child, SIGKILL);
+	waitpid(s->child, NULL, 0);
+}
+
+/* The page is reclaimed, as far as it can be, and must be what it was when it comes back. */
+static void reclaim(const struct subject *s, char *at)
+{
+	char before[PAGE];
+
+	memcpy(before, at, PAGE);
+	/* What was lazily freed and used again becomes a page to swap with the first. */
+	for (unsigned int i = 0; i < 2 && frame_of(&self, (uintptr_t)at); i++)
+		must(!madvise(at, PAGE, MADV_PAGEOUT), "MADV_PAGEOUT");
+	if (frame_of(&self, (uintptr_t)at))
+		check(false, "reclaimed", (long)(at - s->at));
+	if (memcmp(before, at, PAGE))
+		check(false, s->kind->name, (long)(at - s->at));
+}
+
+/* It was to be forgotten, then it was used again, so reclaim must not forget it. */
+static void store_lazily_freed(struct subject *s, char *at, unsigned int version)
+{
+	reclaim(s, at);
+	must(!madvise(at, PAGE, MADV_FREE), "MADV_FREE");
+	fill(at, version);
+	/* So that the next one is not written to by an entry that is writable. */
+	must(!mprotect(at, PAGE, PROT_READ) && !mprotect(at, PAGE, PROT_READ | PROT_WRITE),
+	     "mprotect");
+}
+
+/* Another one's free(): the same frame, or none. */
+static void store_after_free(struct subject *s, char *at, unsigned int version)
+{
+	(void)s;
+	must(!madvise(at, PAGE, MADV_DONTNEED), "MADV_DONTNEED");
+	fill(at, version);
+}
+
+static void force_setup(struct subject *s)
+{
+	anon_setup(s);
+	must(!mprotect(s->at, UNITS * PAGE, PROT_READ), "mprotect");
+}
+
+/* As a debugger does it, whatever the entry permits. */
+static void force(struct subject *s, char *at, unsigned int version)
+{
+	uint64_t word = version;
+
+	(void)s;
+	must(pwrite(self.mem, &word, 8, (off_t)(uintptr_t)at + 64) == 8, "/proc/self/mem");
+}
+
+/* By the disk, into a pinned page. */
+static void read_direct(struct subject *s, char *at, unsigned int version)
+{
+	(void)s;
+	must(pread(seed, at, PAGE, (off_t)((version % SEED_PAGES) * PAGE)) == (ssize_t)PAGE,
+	     "O_DIRECT");
+}
+
+/* The entry is writable again without a fault, so nothing marks it, and then it is not. */
+static void read_direct_protected(struct subject *s, char *at, unsigned int version)
+{
+	must(!mprotect(at, PAGE, PROT_READ | PROT_WRITE), "mprotect");
+	read_direct(s, at, version);
+	must(!mprotect(at, PAGE, PROT_READ), "mprotect");
+}
+
+/* A ring with one entry. */
+struct ring {
+	int fd;
+	uint32_t *sq_tail, *sq_array, *cq_head, *cq_tail;
+	struct io_uring_sqe *sqes;
+	struct io_uring_cqe *cqes;
+	char *sq, *cq;
+	size_t sq_bytes, cq_bytes;
+};
+
+static struct ring ring_open(void)
+{
+	struct io_uring_params p = { 0 };
+	struct ring r;
+
+	r.fd = (int)syscall(SYS_io_uring_setup, 1, &p);
+	must(r.fd >= 0, "io_uring_setup");
+	r.sq_bytes = p.sq_off.array + p.sq_entries * sizeof(uint32_t);
+	r.cq_bytes = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
+	r.sq = mmap(NULL, r.sq_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd,
+		    IORING_OFF_SQ_RING);
+	r.cq = mmap(NULL, r.cq_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd,
+		    IORING_OFF_CQ_RING);
+	r.sqes = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd, IORING_OFF_SQES);
+	must(r.sq != MAP_FAILED && r.cq != MAP_FAILED && r.sqes != MAP_FAILED, "io_uring mmap");
+	r.sq_tail = (uint32_t *)(r.sq + p.sq_off.tail);
+	r.sq_array = (uint32_t *)(r.sq + p.sq_off.array);
+	r.cq_head = (uint32_t *)(r.cq + p.cq_off.head);
+	r.cqes = (struct io_uring_cqe *)(r.cq + p.cq_off.cqes);
+	return r;
+}
+
+static void ring_close(struct ring *r)
+{
+	munmap(r->sq, r->sq_bytes);
+	munmap(r->cq, r->cq_bytes);
+	munmap(r->sqes, PAGE);
+	close(r->fd);
+}
+
+static void ring_register(struct ring *r, char *at)
+{
+	struct iovec buffer = { .iov_base = at, .iov_len = PAGE };
+
+	must(!syscall(SYS_io_uring_register, r->fd, IORING_REGISTER_BUFFERS, &buffer, 1),
+	     "IORING_REGISTER_BUFFERS");
+}
+
+static void ring_read(struct ring *r, char *at, unsigned int version)
+{
+	uint32_t tail = *r->sq_tail, head = *r->cq_head;
+
+	r->sqes[0] = (struct io_uring_sqe) {
+		.opcode = IORING_OP_READ_FIXED, .fd = seed, .addr = (uintptr_t)at, .len = PAGE,
+		.off = (version % SEED_PAGES) * PAGE,
+	};
+	r->sq_array[0] = 0;
+	__atomic_store_n(r->sq_tail, tail + 1, __ATOMIC_RELEASE);
+	must(syscall(SYS_io_uring_enter, r->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1 &&
+	     r->cqes[0].res == (int)PAGE, "IORING_OP_READ_FIXED");
+	__atomic_store_n(r->cq_head, head + 1, __ATOMIC_RELEASE);
+}
+
+/* Pinned, written to by the disk, unpinned: nothing marks the page or its entry in all of that. */
+static void read_fixed(struct subject *s, char *at, unsigned int version)
+{
+	struct ring r = ring_open();
+
+	(void)s;
+	must(!mprotect(at, PAGE, PROT_READ | PROT_WRITE), "mprotect");
+	ring_register(&r, at);
+	ring_read(&r, at, version);
+	must(!syscall(SYS_io_uring_register, r.fd, IORING_UNREGISTER_BUFFERS, NULL, 0),
+	     "IORING_UNREGISTER_BUFFERS");
+	ring_close(&r);
+	must(!mprotect(at, PAGE, PROT_READ), "mprotect");
+}
+
+/* The same with pins that are there all the time. */
+static struct ring held[UNITS];
+
+static void held_setup(struct subject *s)
+{
+	anon_setup(s);
+	for (size_t i = 0; i < UNITS; i++) {
+		held[i] = ring_open();
+		ring_register(&held[i], s->at + i * PAGE);
+	}
+}
+
+static void read_held(struct subject *s, char *at, unsigned int version)
+{
+	ring_read(&held[(size_t)(at - s->at) / PAGE], at, version);
+}
+
+static void huge_setup(struct subject *s)
+{
+	size_t bytes = (UNITS + 1) * HUGE_PAGES * PAGE;
+	char *at = map(bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	s->unit_pages = HUGE_PAGES;
+	s->at = (char *)(((uintptr_t)at + HUGE_PAGES * PAGE - 1) & -(HUGE_PAGES * PAGE));
+	must(!madvise(s->at, pages_of(s) * PAGE, MADV_HUGEPAGE), "MADV_HUGEPAGE");
+	for (size_t i = 0; i < pages_of(s); i++)
+		fill(s->at + i * PAGE, 0);
+}
+
+/* One entry becomes 512. */
+static void store_split(struct subject *s, char *at, unsigned int version)
+{
+	(void)s;
+	fill(at, version);
+	must(!mprotect(at, PAGE, PROT_READ) && !mprotect(at, PAGE, PROT_READ | PROT_WRITE),
+	     "mprotect");
+}
+
+/* To another address and back. */
+static void store_moved(struct subject *s, char *at, unsigned int version)
+{
+	char *place = map(PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	(void)s;
+	fill(at, version);
+	must(mremap(at, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place &&
+	     mremap(place, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, at) == at, "mremap");
+}
+
+/* It comes back into the swap cache; what is written then must not be lost. */
+static void store_swapped(struct subject *s, char *at, unsigned int version)
+{
+	reclaim(s, at);
+	fill(at, version);
+}
+
+/* Each unit is the first page of a file of its own, of @bytes bytes. */
+static void files_map(struct subject *s, const char *directory, size_t bytes, int prot)
+{
+	char path[64], page[2 * PAGE];
+
+	s->unit_pages = 1;
+	s->at = map(UNITS * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	for (size_t i = 0; i < UNITS; i++) {
+		char *at = s->at + i * PAGE;
+
+		snprintf(path, sizeof(path), "%s/%p-%zu", directory, (void *)s, i);
+		s->fds[i] = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		fill(page, (unsigned int)i + 1000);
+		fill(page + PAGE, (unsigned int)i + 1000);
+		must(s->fds[i] >= 0 && write(s->fds[i], page, bytes) == (ssize_t)bytes &&
+		     !fsync(s->fds[i]), path);
+		must(mmap(at, PAGE, prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, s->fds[i], 0) == at,
+		     "mmap");
+	}
+}
+
+static void file_setup(struct subject *s)
+{
+	files_map(s, "/mnt", PAGE, PROT_READ);
+}
+
+static void pair_setup(struct subject *s)
+{
+	files_map(s, "/mnt", 2 * PAGE, PROT_READ);
+}
+
+static void shared_setup(struct subject *s)
+{
+	files_map(s, "/mnt", PAGE, PROT_READ | PROT_WRITE);
+}
+
+static void inline_setup(struct subject *s)
+{
+	files_map(s, "/inline", 32, PROT_READ);
+}
+
+static int file_at(const struct subject *s, const char *at)
+{
+	return s->fds[(size_t)(at - s->at) / PAGE];
+}
+
+static void file_write(struct subject *s, char *at, unsigned int version)
+{
+	int fd = file_at(s, at);
+
+	must(pwrite(fd, &version, sizeof(version), 8) == sizeof(version), "pwrite");
+	if (version % 2)
+		must(!fsync(fd), "fsync");
+}
+
+static void shared_store(struct subject *s, char *at, unsigned int version)
+{
+	fill(at, version);
+	if (version % 2)
+		must(!fsync(file_at(s, at)), "fsync");
+}
+
+/* The end of the page becomes zero, before anything makes it dirty. */
+static void file_truncate(struct subject *s, char *at, unsigned int version)
+{
+	int fd = file_at(s, at);
+
+	must(!ftruncate(fd, 4000 - 16 * (off_t)version) && !ftruncate(fd, PAGE), "ftruncate");
+	if (version % 2)
+		must(!fsync(fd), "fsync");
+}
+
+/* The file's other page, which most likely gets the frame that was freed. */
+static void file_replace(struct subject *s, char *at, unsigned int version)
+{
+	off_t offset = version % 2 ? (off_t)PAGE : 0;
+	int fd = file_at(s, at);
+
+	must(!munmap(at, PAGE) && !posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), "fadvise");
+	must(mmap(at, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_POPULATE, fd, offset) == at,
+	     "mmap");
+}
+
+static void file_punch(struct subject *s, char *at, unsigned int version)
+{
+	must(!fallocate(file_at(s, at), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			64 * (off_t)version, 32), "fallocate");
+	if (version % 2)
+		must(!fsync(file_at(s, at)), "fsync");
+}
+
+#define BOTH (LEFT_KNOWN | WRITTEN_KNOWN)
+
+static const struct kind kinds[] = {
+	{ "a child has it, too", BOTH, fork_setup, store },
+	{ "a child had it, too", BOTH, fork_ended_setup, store },
+	{ "stored to", BOTH, anon_setup, store },
+	{ "stored to, then read-only", BOTH, anon_setup, store_protected },
+	{ "stored to, then softly clean", BOTH, anon_setup, store_soft_clean },
+	{ "lazily freed and used again", LEFT_KNOWN, anon_setup, store_lazily_freed },
+	{ "freed and used again", BOTH, anon_setup, store_after_free },
+	{ "written to by force", BOTH, force_setup, force },
+	{ "read from the disk", BOTH, anon_setup, read_direct },
+	{ "read from the disk by a clean entry", BOTH, anon_setup, read_direct_protected },
+	{ "read by a pin", BOTH, anon_setup, read_fixed },
+	{ "read by a pin that stays", 0, held_setup, read_held },
+	{ "huge page", BOTH, huge_setup, store },
+	{ "huge page that is split", BOTH, huge_setup, store_split },
+	{ "moved", BOTH, anon_setup, store_moved },
+	{ "swapped", LEFT_KNOWN, anon_setup, store_swapped },
+	{ "file, write()", BOTH, file_setup, file_write },
+	{ "file, mapped", BOTH, shared_setup, shared_store },
+	{ "file, cut and made longer", BOTH, file_setup, file_truncate },
+	{ "file, hole", BOTH, file_setup, file_punch },
+	{ "file, another page of it", LEFT_KNOWN, pair_setup, file_replace },
+	{ "file with inline data", 0, inline_setup, file_write },
+};
+
+#define SUBJECTS (sizeof(kinds) / sizeof(*kinds))
+
+static struct subject subjects[SUBJECTS];
+
+/* Whatever the kernel says of a unit's pages, it has to be true. */
+static void judge_subject(const struct subject *s, bool written_since)
+{
+	size_t wrong = 0, copied = 0, left_known = 0, written_known = 0;
+	char what[128];
+
+	for (size_t i = 0; i < pages_of(s); i++)
+		wrong += !judge(&self, (uintptr_t)s->at + i * PAGE).right;
+	for (size_t unit = 0; unit < UNITS; unit++) {
+		unsigned int how = judge(&self, (uintptr_t)written_page(s, unit)).how;
+
+		if (unit % 2)
+			left_known += how == SNAPSHOT_CHECK_TRACKED;
+		else
+			written_known += how == SNAPSHOT_CHECK_TRACKED;
+		copied += how == SNAPSHOT_CHECK_COPIED;
+	}
+	snprintf(what, sizeof(what), "%s: what is left out is what was given", s->kind->name);
+	check(!wrong, what, (long)wrong);
+	if (written_since) {
+		snprintf(what, sizeof(what), "%s: what was written to is copied", s->kind->name);
+		check(copied >= UNITS / 2, what, (long)copied);
+	}
+	if (s->kind->expected & LEFT_KNOWN) {
+		snprintf(what, sizeof(what), "%s: what was left alone is known", s->kind->name);
+		check(left_known == UNITS / 2, what, (long)left_known);
+	}
+	if (!written_since && s->kind->expected & WRITTEN_KNOWN) {
+		snprintf(what, sizeof(what), "%s: what was given again is known", s->kind->name);
+		check(written_known == UNITS / 2, what, (long)written_known);
+	}
+}
+
+static void write_all(unsigned int version)
+{
+	for (size_t i = 0; i < SUBJECTS; i++)
+		for (size_t unit = 0; unit < UNITS; unit += 2)
+			subjects[i].kind->write(&subjects[i], written_page(&subjects[i], unit), version);
+}
+
+/* As judge(), in a machine that runs, of a page that nobody writes to. */
+static bool was_given(const struct process *p, uintptr_t at)
+{
+	static uint64_t page[PAGE / sizeof(uint64_t)];
+	uint64_t pfn = frame_of(p, at);
+
+	if (!pfn)
+		return true;
+	if (pread(p->mem, page, PAGE, (off_t)at) != (ssize_t)PAGE)
+		fatal("mem");
+	return given[pfn] == digest(page);
+}
+
+/* After a round nobody has written to anything since it began. */
+static void check_given(const char *when)
+{
+	for (size_t i = 0; i < SUBJECTS; i++) {
+		const struct subject *s = &subjects[i];
+		size_t wrong = 0;
+		char what[128];
+
+		for (size_t page = 0; page < pages_of(s); page++)
+			wrong += !was_given(&self, (uintptr_t)s->at + page * PAGE);
+		snprintf(what, sizeof(what), "%s: given as it is, %s", s->kind->name, when);
+		check(!wrong, what, (long)wrong);
+	}
+}
+
+/* The walk through page tables, and not much more: one frame is looked at. */
+static void begin_round(int fd)
+{
+	struct snapshot_live io = {
+		.size = sizeof(io), .flags = TRACK, .frames = (uintptr_t)frames,
+		.data = (uintptr_t)data, .frames_max = 1, .data_max = 1,
+	};
+
+	if (ioctl(fd, SNAPSHOT_LIVE_READ, &io))
+		fatal("SNAPSHOT_LIVE_READ");
+	if (io.frames_nr)
+		given[frames[0] & ~SNAPSHOT_FRAME_ZERO] =
+			frames[0] & SNAPSHOT_FRAME_ZERO ? digest_of_zero() : digest(data);
+}
+
+/* With an odd version files are clean after it was written, with an even one they are not. */
+static void attempt(unsigned int version, bool write_again)
+{
+	int fd = live_begin();
+	uint64_t pages = read_round(fd, TRACK), again = read_round(fd, TRACK);
+	struct snapshot_delta delta;
+
+	check(again < pages / 4, "the second round gives what has changed", (long)again);
+	write_all(version);
+	begin_round(fd);
+	read_round(fd, TRACK);
+	check_given("in the round after it was written");
+	read_round(fd, TRACK);
+	check_given("and in the next one");
+	if (write_again)
+		write_all(version + 1);
+	delta = snapshot(fd);
+	check(delta.tracked > delta.saveable / 8, "much is not compared", (long)delta.tracked);
+	for (size_t i = 0; i < SUBJECTS; i++)
+		judge_subject(&subjects[i], write_again);
+	snapshot_end(fd);
+	check(beats(), "the machine goes on", 0);
+}
+
+static void run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	must(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+}
+
+/*
+ * A processor of its own writes to a page all the time, and never has a reason to look at the page
+ * table again: each round must give the page.
+ */
+static void test_other_cpu(void)
+{
+	volatile uint64_t *page = (uint64_t *)map(PAGE, PROT_READ | PROT_WRITE,
+						  MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uint64_t pfn, before = 0;
+	struct process p;
+	pid_t child;
+	int fd;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return;
+	child = fork();
+	must(child >= 0, "fork");
+	if (!child) {
+		run_on(1);
+		for (;;)
+			page[0]++;
+	}
+	run_on(0);
+	usleep(100000);
+	p = process_open(child);
+	pfn = frame_of(&p, (uintptr_t)page);
+	must(pfn, "a page of the child");
+	fd = live_begin();
+	for (unsigned int i = 0; i < 5; i++) {
+		read_round(fd, TRACK);
+		check(given[pfn] != before, "written to by another processor: given", i);
+		before = given[pfn];
+	}
+	close(fd);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
+static bool is_huge(const char *at)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t flags = 0;
+
+	must(fd >= 0 && pread(fd, &flags, 8, (off_t)frame_of(&self, (uintptr_t)at) * 8) == 8,
+	     "kpageflags");
+	close(fd);
+	return flags & (1ULL << 22);
+}
+
+static void seed_setup(void)
+{
+	char *page = map(PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	seed = open("/mnt/seed", O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+	must(seed >= 0, "seed");
+	for (unsigned int i = 0; i < SEED_PAGES; i++) {
+		fill(page, 5000 + i);
+		must(write(seed, page, PAGE) == (ssize_t)PAGE, "seed");
+	}
+}
+
+static int source(void)
+{
+	track_setup();
+	self = process_open(getpid());
+	seed_setup();
+	swap_on("/mnt/swap", SWAP_BYTES);
+	for (size_t i = 0; i < SUBJECTS; i++) {
+		subjects[i].kind = &kinds[i];
+		kinds[i].setup(&subjects[i]);
+		if (kinds[i].setup == huge_setup)
+			check(is_huge(subjects[i].at), kinds[i].name, 0);
+	}
+	/* As after a time of use: nothing is in a list that is still to be worked off. */
+	sync();
+	attempt(1, true);
+	attempt(3, false);
+	attempt(4, true);
+	attempt(SOFT_VERSION, false);
+	attempt(SOFT_VERSION + 1, true);
+	test_other_cpu();
+	for (size_t i = 0; i < SUBJECTS; i++)
+		if (subjects[i].child)
+			kill(subjects[i].child, SIGKILL);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	pid_t child;
+	int ret;
+
+	if (argc != 2 || strcmp(argv[1], "source"))
+		return 2;
+	file_systems_on();
+	child = start_heartbeat();
+	ret = source();
+	return finish(child) || ret;
+}
