@@ -54,23 +54,23 @@ function readIfThere(path: string): string | undefined {
 function main(args: string[]): number {
   const unknown = args.find((arg) => arg !== '--check');
   if (unknown !== undefined) {
-    console.error(`generate: unknown argument ${unknown}; it knows --check only.`);
+    process.stderr.write(`generate: unknown argument ${unknown}; it knows --check only.\n`);
     return 2;
   }
   const stale = staleOutputs(ROOT, generateAll(ROOT));
   if (args.includes('--check')) {
     for (const { path } of stale) {
-      console.error(`stale: ${path}`);
+      process.stderr.write(`stale: ${path}\n`);
     }
     if (stale.length > 0) {
-      console.error('Run `npm run generate` and commit the result.');
+      process.stderr.write('Run `npm run generate` and commit the result.\n');
     }
     return stale.length > 0 ? 1 : 0;
   }
   for (const { path, content } of stale) {
     mkdirSync(dirname(join(ROOT, path)), { recursive: true });
     writeFileSync(join(ROOT, path), content);
-    console.log(`written: ${path}`);
+    process.stdout.write(`written: ${path}\n`);
   }
   return 0;
 }

@@ -65,17 +65,6 @@ export interface Timeline {
 }
 
 export function makeTimeline(attempt: Attempt): Timeline {
-  for (const r of ['source', 'resumed'] as const)
-    console.error(
-      'STAMPS',
-      r,
-      attempt
-        .party(r)
-        .said('kernel_stamps')
-        ?.cycles.map((c) => Number(c / 1000n))
-        .join(' '),
-      attempt.party(r).said('kernel_stamps')?.cycles_khz,
-    );
   const spans = collectSpans(attempt);
   const origin_ns = originOf(attempt, spans);
   if (origin_ns === undefined) return { phases: [], window_ms: null };
