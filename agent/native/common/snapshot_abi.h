@@ -60,9 +60,9 @@ struct pmsm_snapshot_delta {
 	__u64 missing;
 	__u64 unseen;
 	__u64 sealed;
-	__u64 tracked;
 	__u32 format;
 	__u32 reserved;
+	__u64 tracked;
 };
 _Static_assert(sizeof(struct pmsm_snapshot_delta) == 88, "size of struct snapshot_delta");
 
