@@ -35,6 +35,7 @@ struct worker {
 	const char *mapped;	/* the file, in the worker */
 	int file;
 	unsigned int random;
+	bool forks;
 };
 
 static void must(bool good, const char *what)
@@ -94,15 +95,19 @@ static void store_hot(struct worker *w, size_t page)
 	}
 }
 
-/* The child writes to what it was given, which is not the parent's. */
+/* The child writes to what it was given, and lets go of it, which is not the parent's. */
 static void fork_and_store(struct worker *w, size_t page)
 {
 	pid_t child = fork();
 
 	must(child >= 0, "fork");
 	if (!child) {
-		for (size_t i = 0; i < 64; i++)
-			memset(page_at(w, (page + i) % WORK_PAGES), 0x77, PAGE);
+		for (size_t i = 0; i < 64; i++) {
+			uint64_t *at = page_at(w, (page + i) % WORK_PAGES);
+
+			if (i % 2 || madvise(at, PAGE, MADV_FREE))
+				memset(at, 0x77, PAGE);
+		}
 		_exit(0);
 	}
 	for (size_t i = 0; i < 32; i++)
@@ -176,7 +181,8 @@ static void operate(struct worker *w)
 		move(w, page);
 		break;
 	case 4:
-		if (!pick(w, 8))
+		/* What was shared is not known until it is written to, so not by all. */
+		if (w->forks && !pick(w, 8))
 			fork_and_store(w, page);
 		break;
 	case 5:
@@ -217,6 +223,7 @@ static void setup(struct worker *w, unsigned int number, unsigned int seed)
 	char path[32];
 
 	w->random = seed + number;
+	w->forks = number == 0;
 	w->knowledge = room(sizeof(*w->knowledge));
 	w->at = mmap(NULL, WORK_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);

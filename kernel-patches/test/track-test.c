@@ -83,6 +83,15 @@ static void must(bool good, const char *what)
 		fatal(what);
 }
 
+static void run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	must(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+}
+
 static void anon_setup(struct subject *s)
 {
 	s->unit_pages = 1;
@@ -150,6 +159,34 @@ static void reclaim(const struct subject *s, char *at)
 		check(false, "reclaimed", (long)(at - s->at));
 	if (memcmp(before, at, PAGE))
 		check(false, s->kind->name, (long)(at - s->at));
+}
+
+static volatile uint32_t *let_go;	/* 1: now */
+
+static void letting_setup(struct subject *s)
+{
+	let_go = room(PAGE);
+	anon_setup(s);
+	s->child = fork();
+	must(s->child >= 0, "fork");
+	if (s->child)
+		return;
+	while (!*let_go)
+		usleep(1000);
+	must(!madvise(s->at, UNITS * PAGE, MADV_FREE), "MADV_FREE");
+	_exit(0);
+}
+
+/* What a child does not want any more, its parent may. */
+static void store_after_child(struct subject *s, char *at, unsigned int version)
+{
+	if (s->child) {
+		*let_go = 1;
+		waitpid(s->child, NULL, 0);
+		s->child = 0;
+	}
+	reclaim(s, at);
+	fill(at, version);
 }
 
 /* It was to be forgotten, then it was used again, so reclaim must not forget it. */
@@ -430,8 +467,10 @@ static void file_punch(struct subject *s, char *at, unsigned int version)
 #define BOTH (LEFT_KNOWN | WRITTEN_KNOWN)
 
 static const struct kind kinds[] = {
-	{ "a child has it, too", BOTH, fork_setup, store },
-	{ "a child had it, too", BOTH, fork_ended_setup, store },
+	/* First, since their children have what was there before, too. */
+	{ "a child has it, too", WRITTEN_KNOWN, fork_setup, store },
+	{ "a child had it, too", WRITTEN_KNOWN, fork_ended_setup, store },
+	{ "a child lets go of it", 0, letting_setup, store_after_child },
 	{ "stored to", BOTH, anon_setup, store },
 	{ "stored to, then read-only", BOTH, anon_setup, store_protected },
 	{ "stored to, then softly clean", BOTH, anon_setup, store_soft_clean },
@@ -565,15 +604,6 @@ static void attempt(unsigned int version, bool write_again)
 	check(beats(), "the machine goes on", 0);
 }
 
-static void run_on(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	must(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
-}
-
 /*
  * A processor of its own writes to a page all the time, and never has a reason to look at the page
  * table again: each round must give the page.
@@ -596,7 +626,6 @@ static void test_other_cpu(void)
 		for (;;)
 			page[0]++;
 	}
-	run_on(0);
 	usleep(100000);
 	p = process_open(child);
 	pfn = frame_of(&p, (uintptr_t)page);
@@ -637,6 +666,8 @@ static void seed_setup(void)
 
 static int source(void)
 {
+	/* Per processor lists of pages that wait for something are all here. */
+	run_on(0);
 	track_setup();
 	self = process_open(getpid());
 	seed_setup();

@@ -14,6 +14,7 @@
 #define FRAMES_MAX	(1UL << 18)	/* of a machine that runs this */
 #define BATCH_PAGES	1024UL
 #define BATCH_FRAMES	(16 * BATCH_PAGES)
+#define SNAPSHOTS_MAX	8
 #define PFN_MASK	((1ULL << 55) - 1)
 #define PRESENT		(1ULL << 63)
 #define TRACK		(SNAPSHOT_LIVE_TRACK | SNAPSHOT_LIVE_CHANGED)
@@ -102,8 +103,11 @@ static uint64_t read_round(int fd, uint32_t flags)
 	return pages;
 }
 
-/* Makes an image with frames left out, and learns what became of each. Ends with snapshot_end(). */
-static struct snapshot_delta snapshot(int fd)
+/*
+ * Makes an image with frames left out, and learns what became of each. Ends with snapshot_end().
+ * False: too much had changed for the room that there is, and all goes on.
+ */
+static bool try_snapshot(int fd, struct snapshot_delta *outcome)
 {
 	struct snapshot_delta delta = { .size = sizeof(delta), .flags = SNAPSHOT_DELTA_ARM,
 					.copies_max = (uint64_t)sysconf(_SC_PHYS_PAGES) / 4 };
@@ -111,8 +115,13 @@ static struct snapshot_delta snapshot(int fd)
 	int in_suspend = -1;
 
 	if (ioctl(fd, SNAPSHOT_CHECK, &io) || ioctl(fd, SNAPSHOT_DELTA, &delta) ||
-	    ioctl(fd, SNAPSHOT_FREEZE) || ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend))
-		fatal("SNAPSHOT_CREATE_IMAGE");
+	    ioctl(fd, SNAPSHOT_FREEZE))
+		fatal("SNAPSHOT_FREEZE");
+	if (ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend)) {
+		if (errno != ENOSPC || ioctl(fd, SNAPSHOT_FREE) || ioctl(fd, SNAPSHOT_UNFREEZE))
+			fatal("SNAPSHOT_CREATE_IMAGE");
+		return false;
+	}
 	memset(checks_of, 0, FRAMES_MAX * sizeof(*checks_of));
 	io = (struct snapshot_check) { .size = sizeof(io), .digests = (uintptr_t)checks_of,
 				       .digests_nr = FRAMES_MAX };
@@ -126,7 +135,21 @@ static struct snapshot_delta snapshot(int fd)
 	       (unsigned long long)delta.zero, (unsigned long long)delta.same,
 	       (unsigned long long)delta.copied, (unsigned long long)delta.sealed,
 	       (unsigned long long)delta.tracked);
-	return delta;
+	*outcome = delta;
+	return true;
+}
+
+static struct snapshot_delta snapshot(int fd)
+{
+	struct snapshot_delta delta;
+
+	for (unsigned int i = 0; i < SNAPSHOTS_MAX; i++) {
+		if (try_snapshot(fd, &delta))
+			return delta;
+		read_round(fd, TRACK);
+	}
+	printf("Bail out! too much has changed\n");
+	exit(1);
 }
 
 static void snapshot_end(int fd)
