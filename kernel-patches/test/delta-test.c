@@ -39,16 +39,6 @@ static struct record *record;
 static off_t position;		/* on the disk */
 static int disk;
 
-static void *pages(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	if (p == MAP_FAILED || mlock(p, size))
-		fatal("mmap");
-	return p;
-}
-
 static size_t whole_pages(size_t bytes)
 {
 	return (bytes + PAGE - 1) / PAGE * PAGE;

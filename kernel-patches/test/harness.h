@@ -60,6 +60,22 @@ static void fatal(const char *what)
 	exit(1);
 }
 
+static inline void must(bool good, const char *what)
+{
+	if (!good)
+		fatal(what);
+}
+
+/* All there from the start: nothing can be reclaimed for it while processes are frozen. */
+static inline void *pages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	must(p != MAP_FAILED && !mlock(p, size), "mmap");
+	return p;
+}
+
 static bool beats(void)
 {
 	uint64_t before = *heartbeat;

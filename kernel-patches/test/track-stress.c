@@ -38,12 +38,6 @@ struct worker {
 	bool forks;
 };
 
-static void must(bool good, const char *what)
-{
-	if (!good)
-		fatal(what);
-}
-
 static unsigned int pick(struct worker *w, unsigned int below)
 {
 	return (unsigned int)rand_r(&w->random) % below;
@@ -224,7 +218,7 @@ static void setup(struct worker *w, unsigned int number, unsigned int seed)
 
 	w->random = seed + number;
 	w->forks = number == 0;
-	w->knowledge = room(sizeof(*w->knowledge));
+	w->knowledge = pages(sizeof(*w->knowledge));
 	w->at = mmap(NULL, WORK_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
 	must(w->at != MAP_FAILED, "mmap");

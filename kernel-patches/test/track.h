@@ -25,23 +25,12 @@ static uint64_t *checks_of;	/* of the last snapshot, by frame */
 static uint64_t *frames;	/* BATCH_FRAMES */
 static char *data;		/* BATCH_PAGES */
 
-/* All there from the start: nothing can be reclaimed for it while processes are frozen. */
-static void *room(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	if (p == MAP_FAILED || mlock(p, size))
-		fatal("mmap");
-	return p;
-}
-
 static void track_setup(void)
 {
-	given = room(FRAMES_MAX * sizeof(*given));
-	checks_of = room(FRAMES_MAX * sizeof(*checks_of));
-	frames = room(BATCH_FRAMES * sizeof(*frames));
-	data = room(BATCH_PAGES * PAGE);
+	given = pages(FRAMES_MAX * sizeof(*given));
+	checks_of = pages(FRAMES_MAX * sizeof(*checks_of));
+	frames = pages(BATCH_FRAMES * sizeof(*frames));
+	data = pages(BATCH_PAGES * PAGE);
 }
 
 static uint64_t digest(const void *page)

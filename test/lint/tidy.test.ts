@@ -16,8 +16,6 @@ const FILE_BYTES_MAX = 512 * 1024;
 const LONG_FILES: Record<string, string> = {
   'kernel-patches/test/snapshot-test.c': 'one program that is put into an initramfs by itself',
   'kernel-patches/test/delta-test.c': 'one program that is put into an initramfs by itself',
-  'kernel-patches/test/track-test.c':
-    'one program, and a list of all kinds of memory and ways to write to it',
   'test/native/network_test.c': 'one network namespace, set up once, for all of its cases',
 };
 /** Functions that may be longer, each with its reason. */
