@@ -2,6 +2,7 @@
  * Runs `pmsm-freeze`. The helper leads the frozen phase on its own: it holds its own links, and
  * this process is frozen with all others. What it prints meanwhile waits in the pipe.
  */
+import { constants, getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import type { Logger } from 'pino';
@@ -13,6 +14,8 @@ export const LINES_MAX = 1000;
 const LINE_CHARACTERS_MAX = 4096;
 const RECOVER_TIMEOUT_MS = 30_000;
 const ATTEMPTS_KEPT_MAX = 32;
+/** From the helper's end until the machine's services have caught up. */
+const STAND_BACK_MS = 3000;
 
 /** Exit codes of `pmsm-freeze run`. */
 const EXIT = { moved: 0, failed: 1, usage: 2, rolled_back: 4, held: 5 } as const;
@@ -30,6 +33,7 @@ export class Helper {
   readonly #log: Logger;
   readonly #attempts = new Map<string, AttemptView>();
   #running: Promise<void> | undefined;
+  #standBack: NodeJS.Timeout | undefined;
 
   constructor(path: string, machine: Machine, log: Logger) {
     this.#path = path;
@@ -95,6 +99,7 @@ export class Helper {
   }
 
   async #runHelper(args: string[], attempt: AttemptView): Promise<HelperEnd> {
+    this.#takePart();
     const child = execa(this.#path, args, {
       reject: false,
       stdin: 'ignore',
@@ -105,10 +110,29 @@ export class Helper {
       cleanup: false,
       detached: true,
     });
+    // Not before, for the helper would inherit it.
+    setPriority(constants.priority.PRIORITY_LOW);
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => keepLine(attempt, line));
-    const { exitCode, signal, failed, shortMessage } = await child;
+    const { exitCode, signal, failed, shortMessage } = await child.finally(() => {
+      this.#standBack = setTimeout(() => this.#takePart(), STAND_BACK_MS).unref();
+    });
     return { exitCode, signal, detail: failed ? (shortMessage ?? '') : '' };
+  }
+
+  /**
+   * Ends the low priority that this process has from the helper's start until some time after its
+   * end. When processes are thawed all of them want to run, and what this one does then can wait:
+   * on one processor it made a service's first answer late by as much as half the window.
+   */
+  #takePart(): void {
+    clearTimeout(this.#standBack);
+    if (getPriority() === constants.priority.PRIORITY_NORMAL) return;
+    try {
+      setPriority(constants.priority.PRIORITY_NORMAL);
+    } catch (error) {
+      this.#log.warn({ err: error }, 'stays at low priority');
+    }
   }
 
   async #conclude(request: StartAttempt, attempt: AttemptView, end: HelperEnd): Promise<void> {

@@ -67,6 +67,8 @@ async function describe(site: Site, machine: Machine): Promise<Host> {
     const state = standby.waiting ? 'standby' : 'busy';
     return { name, address, state, facts: standby.facts ? summary(standby.facts) : null };
   }
+  // In its window a machine does not answer, and after it there is better to do than to catch up on questions.
+  if (site.registry.attemptOf(name)) return { name, address, state: 'busy', facts: null };
   // A busy machine may be slow to list its facts, and runs all the same.
   const [answers, inventory] = await Promise.all([
     site.agents.answers(machine, AGENT_TIMEOUT_MS),

@@ -44,7 +44,10 @@ export const ResolveSchema = z.strictObject({ target_is_off: z.literal(true) });
 export const HostSchema = z.object({
   name: z.string(),
   address: z.string(),
-  /** `vacated`: the last migration moved its machine away and nothing has answered there since. */
+  /**
+   * `busy`: a migration goes on there. `vacated`: the last migration moved its machine away and nothing has answered
+   * there since.
+   */
   state: z.enum(['running', 'standby', 'busy', 'vacated', 'unreachable']),
   facts: z
     .object({

@@ -47,6 +47,14 @@ export class Registry {
     return [...this.#attempts.values()];
   }
 
+  /** The attempt that moves this machine, or another one there. */
+  attemptOf(machine: string): Attempt | undefined {
+    return this.attempts().find(
+      ({ source_machine, target_machine }) =>
+        source_machine.name === machine || target_machine.name === machine,
+    );
+  }
+
   addAttempt(attempt: Attempt): void {
     this.#attempts.set(attempt.id, attempt);
   }

@@ -4,6 +4,8 @@
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -325,6 +327,35 @@ static void test_rest(void)
 	      "and does not on a fast one");
 }
 
+static void test_tracer(void)
+{
+	int seized[2], status = 0;
+	pid_t child;
+
+	CHECK(facts_tracer() == 0, "nobody traces this process");
+	if (pipe(seized))
+		abort();
+	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+	child = fork();
+	if (child == 0) {
+		char error = (char)(ptrace(PTRACE_SEIZE, getppid(), 0, 0) ? errno : 0);
+
+		(void)!write(seized[1], &error, 1);
+		pause();
+	}
+	if (read(seized[0], &status, 1) == 1 && status == 0)
+		CHECK(facts_tracer() == child, "its child traces it");
+	else if (geteuid() == 0)
+		CHECK(false, "root may trace: %s", strerror(status));
+	else
+		SKIP("this user may not trace");
+	kill(child, SIGKILL);
+	waitpid(child, &status, 0);
+	CHECK(facts_tracer() == 0, "nobody does any more");
+	close(seized[0]);
+	close(seized[1]);
+}
+
 int main(void)
 {
 	test_ring();
@@ -336,5 +367,6 @@ int main(void)
 	test_cmdline();
 	test_chunk_fields();
 	test_rest();
+	test_tracer();
 	return test_end();
 }

@@ -37,6 +37,18 @@ uint64_t facts_available_bytes(void)
 		   : 0;
 }
 
+int facts_tracer(void)
+{
+	static const char key[] = "\nTracerPid:";
+	char text[MEMINFO_BYTES];
+	const char *line;
+
+	if (!facts_read_file("/proc/self/status", text, sizeof(text)))
+		return 0;
+	line = strstr(text, key);
+	return line ? atoi(line + sizeof(key) - 1) : 0;
+}
+
 uint64_t facts_cold_cache_bytes(void)
 {
 	char text[MEMINFO_BYTES];

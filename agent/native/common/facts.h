@@ -18,4 +18,7 @@ uint64_t facts_used_bytes(void);
 uint64_t facts_cold_cache_bytes(void);
 uint64_t facts_available_bytes(void);
 
+/* The process that traces this one (ptrace(2)), 0: nobody. */
+int facts_tracer(void);
+
 #endif

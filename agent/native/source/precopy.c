@@ -35,6 +35,13 @@
 /* A page of the image costs more than one of a round: copied, read, and loaded, all in turn. */
 #define PAGE_COST_FACTOR 2
 
+/*
+ * In the sprint everybody else waits for the processors, in the window for the whole machine. In
+ * between they have them for so long, so that what was begun before the sprint is answered before
+ * the window and does not have to wait for the sum. It costs the pages that change meanwhile.
+ */
+#define BREATH_MS 30
+
 #define COPIES_SLACK 8192
 /* A round that rests looks up this often. */
 #define REST_MS 20
@@ -385,6 +392,8 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
 	a->pipeline.bytes_per_s = 0;
 	setpriority(PRIO_PROCESS, 0, before);
+	if (!error)
+		clock_sleep_ms(BREATH_MS);
 	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
 	if (!error)
 		error = say_precopied(a);

@@ -181,6 +181,22 @@ static int send_prepared(struct attempt *a)
 	return 0;
 }
 
+/*
+ * A tracer is frozen with everybody else, and then this process waits for it at its next system
+ * call or signal: the machine would stand still for ever, and the guard as well if it is traced.
+ */
+static int refuse_tracer(struct attempt *a)
+{
+	int tracer = facts_tracer();
+
+	if (!tracer)
+		return 0;
+	return failure_set(&a->failure, PMSM_E_WOULD_NOT_FREEZE, 0,
+			   "process %d traces pmsm-freeze, and would be frozen while that waits "
+			   "for it",
+			   tracer);
+}
+
 int prepare(struct attempt *a)
 {
 	int error;
@@ -190,6 +206,8 @@ int prepare(struct attempt *a)
 	if (marker_exists())
 		return failure_set(&a->failure, PMSM_E_CONFLICT, 0,
 				   "an earlier attempt holds this machine");
+	if (refuse_tracer(a))
+		return -1;
 	/* The guard comes first: it must inherit no connection and no thread. */
 	error = guard_start(&a->guard);
 	if (!error)
@@ -317,7 +335,7 @@ int await_freeze(struct attempt *a)
 {
 	struct awaited awaited = {.type = PMSM_MSG_FREEZE};
 
-	if (await_order(a, &awaited))
+	if (await_order(a, &awaited) || refuse_tracer(a))
 		return -1;
 	before_window(a);
 	return 0;

@@ -1,4 +1,6 @@
 /** One move, from a machine under load to the report of what happened. */
+import { writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PmsmError } from '../../../agent/wire/errors.ts';
 import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
@@ -81,6 +83,7 @@ export async function makeMove(
       codec: options.codec,
       check: options.check,
       downtime_limit_ms: options.downtime_limit_ms,
+      stall_ms: options.stall_ms,
     },
   };
   const moved = await move(stage.orchestrator, order, onEvent);
@@ -151,8 +154,11 @@ async function verify(scene: Scene, moved: Moved): Promise<Verified> {
 }
 
 /** The one that works is asked; what a standby says, before the jump replaces it, is on its console. */
-async function kernelsAreContent({ onHost, consoles }: Stage, errors: string[]): Promise<boolean> {
-  const complaints = [await onHost('dmesg'), ...consoles()].flatMap(complaintsIn);
+async function kernelsAreContent(stage: Stage, errors: string[]): Promise<boolean> {
+  const log = await stage.onHost('dmesg');
+  const complaints = [log, ...stage.consoles()].flatMap(complaintsIn);
+  /* What leads to it is not on the console, which is told of the worst only. */
+  if (complaints.length > 0) writeFileSync(resolve(stage.runDir, 'dmesg.log'), log);
   errors.push(...complaints.map((line) => `kernel: ${line}`));
   return complaints.length === 0;
 }

@@ -19,6 +19,7 @@ export const DemoOptionsSchema = z.strictObject({
   moves: z.int().min(1).max(MAX_MOVES),
   codec: z.enum(CODEC_CHOICES),
   downtime_limit_ms: OptionsSchema.shape.downtime_limit_ms,
+  stall_ms: OptionsSchema.shape.stall_ms,
   /** A file, `-` for standard output, or null. */
   json: z.string().min(1).nullable(),
   /** Leaves the run's directory with consoles and records behind. */
@@ -33,7 +34,7 @@ export function parseOptions(words: readonly string[]): DemoOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
   const { json, keep, check, engine, load, moves, codec, memory, ...others } = command.opts();
-  const { downtimeLimit: downtime_limit_ms, ...lab } = others;
+  const { downtimeLimit: downtime_limit_ms, stallMs: stall_ms, ...lab } = others;
   const { singleNic: single_nic, standbyKernel: standby_kernel, ...rest } = lab;
   const parsed = DemoOptionsSchema.safeParse({
     lab: { ...rest, memory_mib: memory, single_nic, standby_kernel },
@@ -42,6 +43,7 @@ export function parseOptions(words: readonly string[]): DemoOptions {
     moves,
     codec,
     downtime_limit_ms,
+    stall_ms,
     json: json ?? null,
     keep,
     check,
@@ -72,6 +74,7 @@ function makeCommand(): Command {
     .option('--moves <n>', 'moves, back and forth', wholeNumber, 1)
     .addOption(choice('--codec <name>', 'compression of the image', CODEC_CHOICES, 'auto'))
     .option('--downtime-limit <ms>', 'predicted downtime to reach with delta', wholeNumber)
+    .option('--stall-ms <ms>', 'the source thaws when nothing moves for so long', wholeNumber)
     .option('--json <file>', 'write the report there as well; - is standard output')
     .option('--keep', 'keep consoles and records of the run', false)
     .option('--check', 'compare every page frame before and after; takes longer', false)

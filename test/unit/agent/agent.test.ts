@@ -1,6 +1,8 @@
 /** The agent's REST interface, with a script for a helper. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import t, { type Test } from 'tap';
@@ -86,6 +88,23 @@ t.test('mounts', async (t) => {
   );
 });
 
+t.test('it gives way while the machine moves, the helper does not', async (t) => {
+  const run = `cut -d' ' -f19 /proc/$$/stat > nice; while [ ! -e go ]; do sleep 0.05; done; exit 4`;
+  const { app, helper, directory } = await start(t, { run });
+  const before = getPriority();
+  await post(app, START);
+  const nice = join(directory, 'nice');
+  while (!existsSync(nice) || readFileSync(nice, 'utf8') === '') await sleep(20);
+  t.equal(Number(readFileSync(nice, 'utf8')), before);
+  t.ok(before < 19);
+  t.equal(getPriority(), 19);
+  writeFileSync(join(directory, 'go'), '');
+  await helper.settled();
+  t.equal(getPriority(), 19, 'services come first for a while');
+  if (process.getuid?.() !== 0) return;
+  while (getPriority() !== 0) await sleep(100);
+});
+
 t.test('an attempt that moves the machine', async (t) => {
   const run = `echo '{"phase":"prepare","edge":"begin"}'; echo noise; echo '{"result":"moved","code":null}'`;
   const { app, helper, machine, directory } = await start(t, { run });
@@ -160,7 +179,6 @@ t.test('one attempt at a time, each id once', async (t) => {
   t.equal(second.statusCode, 409);
   t.match(second.json(), { code: 'conflict' });
   t.notOk(existsSync(join(directory, 'go')));
-  const { writeFileSync } = await import('node:fs');
   writeFileSync(join(directory, 'go'), '');
   await helper.settled();
   t.equal((await post(app, START)).statusCode, 409, 'a late repetition starts nothing');

@@ -26,7 +26,7 @@ t.test('everything can be said', async (t) => {
     '--memory 1024 --cpus 2 --nic virtio --disk nvme --database mariadb --kernel stock ' +
     '--standby-kernel hardened ' +
     '--packages redis,nginx --single-nic --engine delta --load oltp --moves 10 --codec lz4 ' +
-    '--downtime-limit 4000 --json - --keep --check';
+    '--downtime-limit 4000 --stall-ms 5000 --json - --keep --check';
   t.strictSame(parseOptions(words.split(' ')), {
     lab: {
       memory_mib: 1024,
@@ -44,6 +44,7 @@ t.test('everything can be said', async (t) => {
     moves: 10,
     codec: 'lz4',
     downtime_limit_ms: 4000,
+    stall_ms: 5000,
     json: '-',
     keep: true,
     check: true,
@@ -56,6 +57,7 @@ t.test('nonsense is refused with a sentence', async (t) => {
     ['--memory', '1'],
     ['--moves', '0'],
     ['--downtime-limit', '10'],
+    ['--stall-ms', '1'],
     ['--nic', 'rtl8139'],
     ['--engine', 'magic'],
     ['--packages', 'a b'],

@@ -85,6 +85,9 @@ t.test('cancel', async (t) => {
   const second = await app.inject({ method: 'POST', url: '/v1/migrations', payload: BODY });
   t.equal(second.statusCode, 409);
   t.match(second.json(), { code: 'conflict' });
+  t.match((await app.inject('/v1/hosts')).json(), {
+    hosts: [{ name: 'node1', state: 'busy', facts: null }, { name: 'node2' }],
+  });
 
   const url = `/v1/migrations/${id}/cancel`;
   t.equal((await app.inject({ method: 'POST', url })).statusCode, 202);
