@@ -33,6 +33,7 @@ export class Helper {
   readonly #log: Logger;
   readonly #attempts = new Map<string, AttemptView>();
   #running: Promise<void> | undefined;
+  readonly #priority = getPriority();
   #standBack: NodeJS.Timeout | undefined;
 
   constructor(path: string, machine: Machine, log: Logger) {
@@ -94,12 +95,13 @@ export class Helper {
       attempt.detail = toPmsmError(error).detail;
       this.#log.error({ err: error }, 'the helper could not be watched');
     }
+    this.#standBack = setTimeout(() => this.#takePart(), STAND_BACK_MS).unref();
     const { attempt_id, state, code } = attempt;
     this.#log.info({ attempt: attempt_id, state, code }, 'helper ended');
   }
 
   async #runHelper(args: string[], attempt: AttemptView): Promise<HelperEnd> {
-    this.#takePart();
+    this.#takePart(); // what is started here inherits it
     const child = execa(this.#path, args, {
       reject: false,
       stdin: 'ignore',
@@ -110,13 +112,10 @@ export class Helper {
       cleanup: false,
       detached: true,
     });
-    // Not before, for the helper would inherit it.
     setPriority(constants.priority.PRIORITY_LOW);
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => keepLine(attempt, line));
-    const { exitCode, signal, failed, shortMessage } = await child.finally(() => {
-      this.#standBack = setTimeout(() => this.#takePart(), STAND_BACK_MS).unref();
-    });
+    const { exitCode, signal, failed, shortMessage } = await child;
     return { exitCode, signal, detail: failed ? (shortMessage ?? '') : '' };
   }
 
@@ -127,9 +126,9 @@ export class Helper {
    */
   #takePart(): void {
     clearTimeout(this.#standBack);
-    if (getPriority() === constants.priority.PRIORITY_NORMAL) return;
+    if (getPriority() === this.#priority) return;
     try {
-      setPriority(constants.priority.PRIORITY_NORMAL);
+      setPriority(this.#priority);
     } catch (error) {
       this.#log.warn({ err: error }, 'stays at low priority');
     }
@@ -146,6 +145,7 @@ export class Helper {
     }
     if (state === undefined) {
       this.#log.error({ ...end }, 'the helper died; taking back what it left');
+      this.#takePart();
       await this.recover();
     }
     attempt.state = state ?? 'failed';

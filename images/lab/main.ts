@@ -164,7 +164,8 @@ async function ssh(lab: string, name: string, words: string[]): Promise<void> {
 async function requireHost(state: LabState, name: string): Promise<void> {
   if (!state.orchestrator) return;
   const seen = (await hostStates(state.orchestrator.socket))[name];
-  if (seen === 'running' || seen === undefined) return;
+  // A source works until its window, and a busy standby refuses by itself.
+  if (seen === 'running' || seen === 'busy' || seen === undefined) return;
   const hint = `\`lab console ${name}\` shows what it says, \`lab ssh host\` finds the machine.`;
   throw new PmsmError('bad-request', `${name} is ${seen}: nobody to log in to. ${hint}`);
 }

@@ -340,6 +340,7 @@ static void test_tracer(void)
 	if (child == 0) {
 		char error = (char)(ptrace(PTRACE_SEIZE, getppid(), 0, 0) ? errno : 0);
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)!write(seized[1], &error, 1);
 		pause();
 	}
