@@ -93,7 +93,7 @@ export const ERRORS: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   'device-mismatch': { number: 26, http: 409, exit: 3, owner: 'source', title: 'The PCI devices differ.', remedy: 'Use a standby with the same devices in the same slots.' },
   'memory-too-full': { number: 27, http: 409, exit: 3, owner: 'source', title: 'More memory is in use than hibernation can save.', remedy: 'Free memory until less than half of it is in use.' },
   'hibernation-unavailable': { number: 28, http: 409, exit: 3, owner: 'source', title: 'The source\'s kernel does not allow hibernation.', remedy: 'Check kernel lockdown (Secure Boot), nohibernate, secret memory and CONFIG_HIBERNATION_SNAPSHOT_DEV.' },
-  'would-not-freeze': { number: 29, http: 409, exit: 3, owner: 'source', title: 'Something on the source would not freeze.', remedy: 'Stop or unmount what the finding names.' },
+  'would-not-freeze': { number: 29, http: 409, exit: 3, owner: 'source', title: 'Something on the source would not freeze.', remedy: 'End, detach or unmount what the finding names, or let it finish; then try again.' },
   'helper-missing': { number: 30, http: 500, exit: 3, owner: 'source', title: 'The agent\'s helper cannot be run.', remedy: 'Reinstall the agent; pmsm-freeze must be executable by root.' },
   'quarantine-unavailable': { number: 31, http: 409, exit: 3, owner: 'source', title: 'The source\'s kernel cannot drop traffic at its devices.', remedy: 'Load nf_tables; the kernel needs CONFIG_NF_TABLES_NETDEV and CONFIG_NETFILTER_EGRESS.' },
   'filesystem-not-freezable': { number: 32, http: 409, exit: 3, owner: 'source', title: 'A writable file system on the source cannot be frozen.', remedy: 'Remount it read-only or unmount it.' },
