@@ -14,6 +14,8 @@ import { fsckIsClean } from './verify.ts';
 const POWER_OFF_LIMIT_MS = 120_000;
 /** sshd must be able to answer before the machine goes down under it. */
 const POWER_OFF_DELAY_S = 1;
+/** By default systemd lets a timer wait for others, for up to a minute. */
+const POWER_OFF_TIMER = `--on-active=${POWER_OFF_DELAY_S} --timer-property=AccuracySec=50ms`;
 
 /**
  * `onReport` hears of every move as soon as it is judged. Resolves to the machine that runs at the
@@ -87,7 +89,7 @@ async function withFinalCheck(
 }
 
 async function shutDown(stage: Stage, machine: MachineName): Promise<void> {
-  await stage.onHost(`systemd-run --on-active=${POWER_OFF_DELAY_S} systemctl poweroff`);
+  await stage.onHost(`systemd-run ${POWER_OFF_TIMER} systemctl poweroff`);
   await sleep(POWER_OFF_DELAY_S * 1000);
   await stage.waitForPowerOff(machine, POWER_OFF_LIMIT_MS);
 }
