@@ -112,17 +112,20 @@ export class Helper {
       cleanup: false,
       detached: true,
     });
-    setPriority(constants.priority.PRIORITY_LOW);
     const lines = createInterface({ input: child.stdout });
-    lines.on('line', (line) => keepLine(attempt, line));
+    lines.on('line', (line) => {
+      const value = keepLine(attempt, line);
+      if (value && windowIsNext(value)) setPriority(constants.priority.PRIORITY_LOW);
+    });
     const { exitCode, signal, failed, shortMessage } = await child;
     return { exitCode, signal, detail: failed ? (shortMessage ?? '') : '' };
   }
 
   /**
-   * Ends the low priority that this process has from the helper's start until some time after its
+   * Ends the low priority that this process has from the window until some time after the helper's
    * end. When processes are thawed all of them want to run, and what this one does then can wait:
-   * on one processor it made a service's first answer late by as much as half the window.
+   * on one processor it made a service's first answer late by as much as half the window. Before
+   * the window it has to answer, however busy the machine is.
    */
   #takePart(): void {
     clearTimeout(this.#standBack);
@@ -164,15 +167,24 @@ function errorCodeOf(code: unknown, { exitCode }: HelperEnd): ErrorCode {
   return exitCode === EXIT.held ? 'commit-unanswered' : 'internal';
 }
 
-function keepLine(attempt: AttemptView, line: string): void {
-  if (line.length > LINE_CHARACTERS_MAX || attempt.lines.length >= LINES_MAX) return;
+type Line = AttemptView['lines'][number];
+
+function keepLine(attempt: AttemptView, line: string): Line | undefined {
+  if (line.length > LINE_CHARACTERS_MAX || attempt.lines.length >= LINES_MAX) return undefined;
   try {
     const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
-    attempt.lines.push(value as Record<string, unknown>);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    attempt.lines.push(value as Line);
+    return value as Line;
   } catch {
     // Not one of the lines that a program is to read.
+    return undefined;
   }
+}
+
+/** The rounds are over, or there are none. After this line processes run for some 30 ms. */
+function windowIsNext({ phase, edge }: Line): boolean {
+  return (phase === 'precopy' && edge === 'end') || phase === 'quarantine';
 }
 
 /** The command line of one attempt. */

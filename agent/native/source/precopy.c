@@ -38,7 +38,8 @@
 /*
  * In the sprint everybody else waits for the processors, in the window for the whole machine. In
  * between they have them for so long, so that what was begun before the sprint is answered before
- * the window and does not have to wait for the sum. It costs the pages that change meanwhile.
+ * the window and does not have to wait for the sum; and the agent, which has heard that the rounds
+ * are over, stands back. It costs the pages that change meanwhile.
  */
 #define BREATH_MS 30
 
@@ -392,9 +393,9 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
 	a->pipeline.bytes_per_s = 0;
 	setpriority(PRIO_PROCESS, 0, before);
+	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
 	if (!error)
 		clock_sleep_ms(BREATH_MS);
-	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
 	if (!error)
 		error = say_precopied(a);
 	if (!error)
