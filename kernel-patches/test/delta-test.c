@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include "harness.h"
 #include <sys/reboot.h>
+#include <sys/syscall.h>
 
 #define BATCH_PAGES	1024UL
 #define BATCH_FRAMES	(16 * BATCH_PAGES)
@@ -189,10 +190,14 @@ static void test_misuse(void)
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), -EINVAL);
 	io = live_request(8, 0);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), -EINVAL);
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, NULL), -EFAULT);
 	io = live_request(0, 0);
 	io.data = 0;
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), -EFAULT);
-	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, NULL), -EFAULT);
+	io = live_request(0, 0);
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), -ESTALE);
+	EXPECT(ioctl(fd, SNAPSHOT_DELTA, &delta), -ESTALE);
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	io = live_request(0, 1ULL << 60);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), 0);
 	check(io.next_pfn == SNAPSHOT_LIVE_END && !io.frames_nr, "beyond the end", 0);
@@ -201,6 +206,27 @@ static void test_misuse(void)
 	delta.flags = 2;
 	EXPECT(ioctl(fd, SNAPSHOT_DELTA, &delta), -EINVAL);
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, NULL), -EPERM);
+	close(fd);
+	check(beats(), "the machine goes on", 0);
+}
+
+/* A device that was opened when hibernation was allowed is of no use while it is not. */
+static void test_forbidden(void)
+{
+	struct snapshot_live io = live_request(0, 0);
+	int fd = live_device(), secret, in_suspend = -1;
+
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
+	secret = (int)syscall(SYS_memfd_secret, 0);
+	must(secret >= 0, "memfd_secret");
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), -EPERM);
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), -EPERM);
+	EXPECT(ioctl(fd, SNAPSHOT_FREEZE), 0);
+	EXPECT(ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend), -EPERM);
+	EXPECT(ioctl(fd, SNAPSHOT_UNFREEZE), 0);
+	close(secret);
+	io = live_request(0, 0);
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), 0);
 	close(fd);
 	check(beats(), "the machine goes on", 0);
 }
@@ -360,6 +386,7 @@ static int source(void)
 			write_page(works[i], page, 1);
 	}
 	test_misuse();
+	test_forbidden();
 	fd = live_device();
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	test_collisions(fd, works[0]);

@@ -3,8 +3,9 @@
  * Test of /dev/snapshot on a machine in which page frames have failed, to be run from
  * init in one emulated machine:
  *
- *   poison-test source     a poisoned frame is not in the image, and an image that
- *                          wants one is refused; both are as ever when it is mended
+ *   poison-test source     a poisoned frame is not in the image, and no image is loaded while
+ *                          one is known; both are as ever when it is mended.  With part of a
+ *                          huge page poisoned there is no image
  *
  * Frames are poisoned by madvise(MADV_HWPOISON) and mended by hwpoison-inject.
  */
@@ -15,6 +16,7 @@
 
 #define CHUNK		(1UL << 20)
 #define ROOM		(64UL << 20)
+#define HUGE		(2UL << 20)
 #define DEBUGFS		"/sys/kernel/debug"
 #define UNPOISON	DEBUGFS "/hwpoison/unpoison-pfn"
 #define PFN_MASK	((1ULL << 55) - 1)
@@ -114,6 +116,45 @@ static long load(void)
 	return ret < 0 ? ret : (long)done;
 }
 
+/* A standby says so before anybody has begun to send. */
+static void test_preload(void)
+{
+	struct snapshot_preload_begin begin = { .size = sizeof(begin) };
+	int fd = device(O_WRONLY);
+
+	EXPECT(ioctl(fd, SNAPSHOT_FREEZE), 0);
+	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, &begin), -EHWPOISON);
+	close(fd);
+}
+
+static long try_image(void)
+{
+	int fd = device(O_RDONLY), in_suspend = -1;
+	long ret;
+
+	EXPECT(ioctl(fd, SNAPSHOT_FREEZE), 0);
+	ret = result(ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend));
+	close(fd);
+	return ret;
+}
+
+/* One of its pages has failed: which one is not to be seen, and the rest may still be read. */
+static void test_huge(void)
+{
+	FILE *f = fopen("/proc/sys/vm/nr_hugepages", "w");
+	char *huge;
+
+	if (!f || fprintf(f, "1\n") < 0 || fclose(f))
+		fatal("nr_hugepages");
+	huge = mmap(NULL, HUGE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+	must(huge != MAP_FAILED, "huge page");
+	memset(huge, 0x5a, HUGE);
+	check(try_image() == 0, "an image with a huge page", 0);
+	poison(huge + 5 * PAGE);
+	check(try_image() == -EHWPOISON, "none when part of it has failed", 0);
+}
+
 /* Who had the page is told so; this is no surprise here. */
 static void told(int signal)
 {
@@ -134,17 +175,21 @@ static int source(void)
 	save();
 	check(!image_has(bad_pfn), "a poisoned frame is not in the image", (long)bad_pfn);
 	check(image_has(good_pfn), "another one is", (long)good_pfn);
-	check(load() == (long)size, "the image can be loaded", 0);
 
-	/* As if the memory of the restoring machine failed there. */
+	/* As if the memory of the restoring machine had failed there, where the image wants nothing. */
+	EXPECT(load(), -EPERM);
+	mend(bad_pfn);
+	check(load() == (long)size, "it can be loaded when the frame is mended", 0);
+	/* And where it does. */
 	poison(good);
-	EXPECT(load(), -EFAULT);
+	EXPECT(load(), -EPERM);
+	test_preload();
 	mend(good_pfn);
 	check(load() == (long)size, "it can again when the frame is mended", 0);
 
-	mend(bad_pfn);
 	munmap(bad, PAGE);
 	munmap(good, PAGE);
+	test_huge();
 	check(beats(), "the machine goes on", 0);
 	return 0;
 }
