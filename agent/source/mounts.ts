@@ -47,6 +47,24 @@ function parseMount(line: string): Mount | undefined {
   };
 }
 
+export interface WritableDevice {
+  /** Major and minor number, as sysfs writes them. */
+  readonly number: string;
+  /** Where it is mounted. */
+  readonly use: string;
+}
+
+/** What file systems that can be written to lie on; those without a block device have numbers, too. */
+export async function readWritableDevices(surroundings: Surroundings): Promise<WritableDevice[]> {
+  const text = (await textOf(surroundings, 'proc/self/mountinfo')) ?? '';
+  return text
+    .split('\n')
+    .slice(0, MOUNTS_MAX)
+    .map((line) => ({ number: line.split(' ')[2] ?? '', mount: parseMount(line) }))
+    .filter(({ mount }) => mount?.writable && isOnBlockDevice(mount))
+    .map(({ number, mount }) => ({ number, use: mount?.target ?? '' }));
+}
+
 function isReadOnly(options: string): boolean {
   return options.split(',').includes('ro');
 }

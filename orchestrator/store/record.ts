@@ -40,8 +40,11 @@ export const OptionsSchema = z.object({
   codec: z.enum(CODEC_CHOICES).default('auto'),
   stall_ms: z.int().min(100).max(60_000).default(2000),
   keep_cache: z.boolean().default(false),
-  /** Of the engine delta: the longest downtime that may be predicted when the window begins. */
-  downtime_limit_ms: z.int().min(50).max(600_000).default(2000),
+  /**
+   * Of the engine delta: the longest downtime that may be predicted when the window begins. No
+   * prediction is below 400 ms (FIXED_MS in precopy.c), so less could never be reached.
+   */
+  downtime_limit_ms: z.int().min(500).max(600_000).default(2000),
   rounds_max: z.int().min(1).max(64).default(8),
   /** Before the window; 0 is no limit. */
   bytes_per_s_max: z.int().min(0).max(1e12).default(0),

@@ -137,6 +137,17 @@ t.test('bad input is refused, with the source untouched', async (t) => {
   t.ok(await load.commitsAfter(process.hrtime.bigint(), PROMPT_MS), 'the client goes on');
 });
 
+t.test('a file system that cannot be frozen, for another one is mounted over it', async (t) => {
+  await lab.ssh(
+    'cd /var/tmp; truncate -s 8M lower upper; mkfs.ext4 -q lower; mkfs.ext4 -q upper; mkdir -p both; ' +
+      'mount -o loop lower both; mount -o loop upper both',
+  );
+  const moved = await attempt();
+  t.match(moved.report.error, { code: 'filesystem-freeze-failed' });
+  await lab.ssh('cd /var/tmp; umount both; umount both; rm -r both lower upper');
+  await checkUnharmed(t, moved, OUTAGE_MS_MAX);
+});
+
 t.test('then the same machine moves', async (t) => {
   const moved = await attempt();
   t.equal(moved.report.outcome, 'moved');

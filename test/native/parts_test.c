@@ -212,12 +212,21 @@ static void test_filesystems(void)
 	    "35 22 8:4 / /short\n";
 	char container[] = "40 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
 			   "41 40 8:9 / /volume rw - ext4 /dev/sda9 rw\n";
+	static char hidden[4096];
+
+	memset(hidden, 'x', FS_PATH_BYTES);
+	memcpy(hidden, "42 1 8:7 / /", 12);
+	snprintf(hidden + FS_PATH_BYTES, sizeof(hidden) - FS_PATH_BYTES,
+		 "xxxxxxxxxxxx rw - ext4 /dev/sda7 rw\n43 1 8:8 / /y rw - xfs /dev/sda8 rw\n");
 	CHECK(filesystems_parse(&all, mounts, "", types) == 0 && all.count == 3,
 	      "%zu writable file systems on block devices", all.count);
 	CHECK(strcmp(all.list[1].path, "/data one") == 0, "an escaped path");
 	CHECK(filesystems_parse(&all, container, "/proc/7/root", types) == 0 && all.count == 4 &&
 		  strcmp(all.list[3].path, "/proc/7/root/volume") == 0,
 	      "what only a container has mounted");
+	all.count = 3;
+	CHECK(filesystems_parse(&all, hidden, "", types) == -ENAMETOOLONG && all.count == 4,
+	      "a path that is too long is an error, and the rest is there");
 	all.count = 3;
 	all.list[2].depth = 1;
 	filesystems_sort(&all);

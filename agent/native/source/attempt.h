@@ -74,6 +74,11 @@ void edges_flush(struct attempt *a);
 /* control.c: the link to the orchestrator */
 int control_connect(struct attempt *a, enum pmsm_role role, uint32_t from, uint64_t deadline_ns);
 int control_send_id(struct attempt *a, uint16_t type);
+/*
+ * Nothing was heard for so long that the link must be taken for dead. Who only answers would never
+ * learn that a peer has lost power: it sends nothing that could be missed.
+ */
+bool control_is_silent(uint64_t heard_ns);
 void control_send_thawed(struct attempt *a, uint32_t code);
 /* The kernel's own stamps; an unpatched kernel has none. */
 void control_send_stamps(struct attempt *a);

@@ -9,6 +9,8 @@
 
 #define SEND_TIMEOUT_MS	  1000
 #define STAMPS_TIMEOUT_MS 120
+/* The orchestrator asks once a second. */
+#define SILENT_AFTER_MS 10000
 
 void edge_mark(struct attempt *a, enum pmsm_phase phase, enum pmsm_edge edge)
 {
@@ -71,6 +73,11 @@ int control_send_id(struct attempt *a, uint16_t type)
 	_Static_assert(sizeof(m) == sizeof(struct pmsm_msg_released), "same fields");
 	memcpy(m.attempt, a->options.id.attempt, ATTEMPT_BYTES);
 	return link_send(&a->control, type, &m, NULL, 0, clock_deadline_ms(SEND_TIMEOUT_MS));
+}
+
+bool control_is_silent(uint64_t heard_ns)
+{
+	return clock_ns() - heard_ns > SILENT_AFTER_MS * NS_PER_MS;
 }
 
 void control_send_thawed(struct attempt *a, uint32_t code)

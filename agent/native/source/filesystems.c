@@ -65,37 +65,40 @@ static bool has_option(const char *options, const char *wanted)
 	return false;
 }
 
-/* One line: id parent major:minor root path options [tags] - type device super-options */
-static bool parse_line(char *line, struct filesystem *fs, const char *root, const char *nodev)
+/*
+ * One line: id parent major:minor root path options [tags] - type device super-options. 1: it has a
+ * file system of ours.
+ */
+static int parse_line(char *line, struct filesystem *fs, const char *root, const char *nodev)
 {
 	char *fields[6], *rest, *save = NULL, *type, *super;
 	char *separator = strstr(line, " - ");
 	unsigned int major_number, minor_number;
 
 	if (!separator)
-		return false;
+		return 0;
 	*separator = '\0';
 	rest = line;
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++, rest = NULL) {
 		fields[i] = strtok_r(rest, " ", &save);
 		if (!fields[i])
-			return false;
+			return 0;
 	}
 	type = strtok_r(separator + 3, " ", &save);
 	super = type ? strtok_r(NULL, " ", &save) : NULL;
 	super = super ? strtok_r(NULL, " ", &save) : NULL;
 	if (!super || sscanf(fields[2], "%u:%u", &major_number, &minor_number) != 2)
-		return false;
+		return 0;
 	/* The superblock counts, not the mount: it may be mounted writable elsewhere as well. */
 	if (!has_option(super, "rw") || !is_block_backed(nodev, type))
-		return false;
+		return 0;
 	unescape(fields[4]);
 	if (strlen(root) + strlen(fields[4]) >= FS_PATH_BYTES)
-		return false;
+		return -ENAMETOOLONG;
 	*fs = (struct filesystem){.device = makedev(major_number, minor_number), .fd = -1};
 	copy_text(fs->type, sizeof(fs->type), type);
 	snprintf(fs->path, sizeof(fs->path), "%s%s", root, fields[4]);
-	return true;
+	return 1;
 }
 
 static struct filesystem *by_device(struct filesystems *all, dev_t device)
@@ -110,37 +113,43 @@ int filesystems_parse(struct filesystems *all, char *mountinfo, const char *root
 {
 	unsigned int order = all->count ? all->list[all->count - 1].order : 0;
 	char *line, *save = NULL;
+	int error = 0;
 
 	for (line = strtok_r(mountinfo, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		struct filesystem fs;
+		int ours = parse_line(line, &fs, root, nodev);
 
 		order++;
-		if (!parse_line(line, &fs, root, nodev))
-			continue;
+		if (ours < 0)
+			error = ours; /* recovery wants to know of the others all the same */
 		/* The first mount decides the order, any path will do. */
-		if (by_device(all, fs.device))
+		if (ours <= 0 || by_device(all, fs.device))
 			continue;
 		if (all->count == FILESYSTEMS_MAX)
 			return -E2BIG;
 		fs.order = order;
 		all->list[all->count++] = fs;
 	}
-	return 0;
+	return error;
 }
 
-static bool read_file(const char *path, char *text, size_t capacity)
+static int read_file(const char *path, char *text, size_t capacity)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), error = 0;
 	size_t have = 0;
 	ssize_t n = 0;
 
 	if (fd < 0)
-		return false;
+		return -errno;
 	while (have < capacity - 1 && (n = read(fd, text + have, capacity - 1 - have)) > 0)
 		have += (size_t)n;
+	if (n < 0)
+		error = -errno;
 	close(fd);
 	text[have] = '\0';
-	return n >= 0 && have < capacity - 1;
+	if (!error && have == capacity - 1)
+		error = -EFBIG;
+	return error;
 }
 
 /* How many file systems lie below a block device: 1 for a loop device on a plain disk. */
@@ -153,11 +162,11 @@ static int device_depth(dev_t device, int limit)
 		return 0;
 	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/loop/backing_file", major(device),
 		 minor(device));
-	if (!read_file(path, text, sizeof(text))) {
+	if (read_file(path, text, sizeof(text))) {
 		/* A partition of a loop device has it one step up. */
 		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../loop/backing_file",
 			 major(device), minor(device));
-		if (!read_file(path, text, sizeof(text)))
+		if (read_file(path, text, sizeof(text)))
 			return 0;
 	}
 	text[strcspn(text, "\n")] = '\0';
@@ -186,30 +195,34 @@ struct namespaces {
 	ino_t inodes[NAMESPACES_MAX];
 };
 
-static bool is_new(struct namespaces *seen, const char *directory)
+/* 1: it has not been seen before. */
+static int is_new(struct namespaces *seen, const char *directory)
 {
 	char path[64];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/ns/mnt", directory);
-	if (stat(path, &st) < 0 || seen->count == NAMESPACES_MAX)
-		return false;
+	/* A process may end at any moment. */
+	if (stat(path, &st) < 0)
+		return 0;
 	for (size_t i = 0; i < seen->count; i++)
 		if (seen->inodes[i] == st.st_ino)
-			return false;
+			return 0;
+	if (seen->count == NAMESPACES_MAX)
+		return -E2BIG;
 	seen->inodes[seen->count++] = st.st_ino;
-	return true;
+	return 1;
 }
 
 static int scan_namespace(struct filesystems *all, const char *directory, const char *root,
 			  char *buffer, const char *types)
 {
 	char path[64];
+	int error;
 
 	snprintf(path, sizeof(path), "%s/mountinfo", directory);
-	if (!read_file(path, buffer, MOUNTINFO_BYTES))
-		return -EIO;
-	return filesystems_parse(all, buffer, root, types);
+	error = read_file(path, buffer, MOUNTINFO_BYTES);
+	return error ? error : filesystems_parse(all, buffer, root, types);
 }
 
 /* What is mounted in containers and in services' own namespaces only. */
@@ -218,20 +231,26 @@ static int scan_others(struct filesystems *all, struct namespaces *seen, char *b
 {
 	char directory[32], root[48];
 	struct dirent *entry;
-	int error = 0;
+	int error, first = 0;
 	DIR *proc = opendir("/proc");
 
-	while (proc && error != -E2BIG && (entry = readdir(proc))) {
+	while (proc && (entry = readdir(proc))) {
 		if (!isdigit((unsigned char)entry->d_name[0]))
 			continue;
 		snprintf(directory, sizeof(directory), "/proc/%.20s", entry->d_name);
 		snprintf(root, sizeof(root), "%s/root", directory);
-		if (is_new(seen, directory)) /* a process may end at any moment */
+		error = is_new(seen, directory);
+		if (error == 1)
 			error = scan_namespace(all, directory, root, buffer, types);
+		/* It has ended: whoever else is in its namespace is asked later. */
+		if (error == -ENOENT || error == -ESRCH || error == -EINVAL)
+			error = 0;
+		if (!first)
+			first = error;
 	}
 	if (proc)
 		closedir(proc);
-	return error == -E2BIG ? error : 0;
+	return first;
 }
 
 static int scan_mounts(struct filesystems *all)
@@ -243,7 +262,7 @@ static int scan_mounts(struct filesystems *all)
 
 	all->count = 0;
 	if (seen && buffer) {
-		error = read_file("/proc/filesystems", types, sizeof(types)) ? 0 : -EIO;
+		error = read_file("/proc/filesystems", types, sizeof(types));
 		is_new(seen, "/proc/self");
 		if (!error)
 			error = scan_namespace(all, "/proc/self", "", buffer, types);
@@ -255,43 +274,66 @@ static int scan_mounts(struct filesystems *all)
 	return error;
 }
 
-/* The one that cannot be opened, or NULL. */
+/*
+ * A path leads to what was mounted there last, which may be something else. Subvolumes of btrfs
+ * have numbers of their own.
+ */
+static bool is_reached(const struct filesystem *fs)
+{
+	struct stat st;
+
+	return fstat(fs->fd, &st) == 0 &&
+	       (st.st_dev == fs->device || strcmp(fs->type, "btrfs") == 0);
+}
+
+/* Opens all that can be. The first that cannot, with errno, or NULL. */
 static const struct filesystem *open_all(struct filesystems *all)
 {
+	const struct filesystem *refused = NULL;
+	int error = 0;
+
 	for (size_t i = 0; i < all->count; i++) {
 		struct filesystem *fs = &all->list[i];
+		int why = 0;
 
 		fs->depth = device_depth(fs->device, DEPTH_MAX);
 		fs->fd = open(fs->path, O_RDONLY | O_CLOEXEC);
 		if (fs->fd < 0)
-			return fs;
+			why = errno;
+		else if (!is_reached(fs))
+			why = EXDEV;
+		if (why && !refused) {
+			refused = fs;
+			error = why;
+		}
 	}
-	return NULL;
+	errno = error;
+	return refused;
 }
 
 int filesystems_scan(struct filesystems *all, struct failure *failure)
 {
 	const struct filesystem *refused = NULL;
-	int error = 0;
+	int error = 0, why = 0;
 
 	/* A process may end between being listed and being asked: then look again. */
 	for (int i = 0; i < SCAN_ATTEMPTS; i++) {
+		filesystems_close(all);
 		error = scan_mounts(all);
+		refused = open_all(all);
+		why = errno;
 		if (error)
 			return failure_set(failure, PMSM_E_FILESYSTEM_FREEZE_FAILED, error,
 					   "cannot list the mounted file systems: %s",
 					   strerror(-error));
-		refused = open_all(all);
 		if (!refused) {
 			filesystems_sort(all);
 			return 0;
 		}
-		error = errno;
-		if (i + 1 < SCAN_ATTEMPTS)
-			filesystems_close(all);
 	}
-	return failure_set(failure, PMSM_E_FILESYSTEM_FREEZE_FAILED, error, "cannot open %s: %s",
-			   refused->path, strerror(error));
+	return failure_set(failure, PMSM_E_FILESYSTEM_FREEZE_FAILED, why, "cannot open %s: %s",
+			   refused->path,
+			   why == EXDEV ? "something else is mounted over it" : strerror(why));
 }
 
 void filesystems_close(struct filesystems *all)

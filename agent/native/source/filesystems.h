@@ -7,7 +7,7 @@
 #include "common/base.h"
 
 #define FILESYSTEMS_MAX 256
-#define FS_PATH_BYTES	256
+#define FS_PATH_BYTES	1024
 
 /* Every writable file system on a block device, in the order in which they are to be frozen. */
 struct filesystem {
@@ -28,7 +28,7 @@ struct filesystems {
 /*
  * Finds and opens them all, in every mount namespace. Innermost first: a file system in a file
  * (loop device) comes before the one that holds the file, else freezing it would wait for the
- * frozen one for ever.
+ * frozen one for ever. One that it cannot reach is an error: writeback would go on on its disk.
  */
 int filesystems_scan(struct filesystems *filesystems, struct failure *failure);
 void filesystems_close(struct filesystems *filesystems);
@@ -43,7 +43,7 @@ int filesystems_thaw_any(struct filesystems *filesystems);
 
 /*
  * Adds what the lines of a mountinfo name; `root` comes before the paths, `nodev` is the text of
- * /proc/filesystems. For the tests too.
+ * /proc/filesystems. -E2BIG: too many, -ENAMETOOLONG: a path. For the tests too.
  */
 int filesystems_parse(struct filesystems *filesystems, char *mountinfo, const char *root,
 		      const char *nodev);

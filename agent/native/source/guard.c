@@ -19,6 +19,7 @@
 
 #define MARKER_DIRECTORY "/run/pmsm"
 #define MARKER_PATH	 MARKER_DIRECTORY "/held"
+#define MARKER_PREPARED	 MARKER_DIRECTORY "/not-held"
 #define GUARD_FIRST_FD	 3
 
 /* Static, so that recovery needs no memory of its own; each process has its own copy. */
@@ -40,19 +41,34 @@ static bool marker_is_possible(void)
 	       (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
-static void marker_write(bool held)
+static void marker_make(const char *path)
 {
-	int fd;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
-	if (!marker_is_possible())
-		return;
-	if (!held) {
-		unlink(MARKER_PATH);
-		return;
-	}
-	fd = open(MARKER_PATH, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	if (fd >= 0)
 		close(fd);
+}
+
+/*
+ * It has another name until it is needed. Opening a file may ask a process for permission
+ * (fanotify, as virus scanners do), and in the window that process is frozen; renaming does not.
+ */
+static void marker_prepare(void)
+{
+	if (marker_is_possible())
+		marker_make(MARKER_PREPARED);
+}
+
+static void marker_write(bool held)
+{
+	if (!marker_is_possible())
+		return;
+	if (held && rename(MARKER_PREPARED, MARKER_PATH) < 0)
+		marker_make(MARKER_PATH);
+	if (held)
+		return;
+	if (rename(MARKER_PATH, MARKER_PREPARED) < 0 && errno != ENOENT)
+		unlink(MARKER_PATH);
 }
 
 int recover_machine(void)
@@ -61,6 +77,8 @@ int recover_machine(void)
 	bool existed = false;
 	int error, thawed;
 
+	/* What is said may go to a file on a file system that is still frozen. */
+	log_hold(true);
 	if (filesystems_scan(&recovery_filesystems, &failure))
 		log_text("%s", failure.detail);
 	thawed = filesystems_thaw_any(&recovery_filesystems);
@@ -76,6 +94,7 @@ int recover_machine(void)
 	marker_write(false);
 	log_text("recovered: %d file systems thawed, quarantine %s", thawed,
 		 existed ? "deleted" : "was not there");
+	log_hold(false);
 	return error;
 }
 
@@ -100,6 +119,7 @@ __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd
 	signal(SIGHUP, SIG_IGN);
 	close_others(read_fd);
 	mlockall(MCL_CURRENT | MCL_FUTURE);
+	log_hold(true);
 	do {
 		n = read(read_fd, &byte, 1);
 	} while (n > 0 || (n < 0 && errno == EINTR));
@@ -121,9 +141,12 @@ __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd
 
 int guard_start(struct guard *guard)
 {
-	void *shared = mmap(NULL, sizeof(*guard->shared), PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *shared;
 	int fds[2];
+
+	marker_prepare();
+	shared = mmap(NULL, sizeof(*guard->shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (shared == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;

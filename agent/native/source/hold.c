@@ -21,13 +21,11 @@ static int reconnect(struct attempt *a)
 	int error;
 
 	link_close(&a->control);
+	/* Also when it connects at once: it may be sent away again each time. */
+	clock_sleep_ms(RECONNECT_MS);
 	error = control_connect(a, PMSM_ROLE_SOURCE, a->options.address.address,
 				clock_deadline_ms(RECONNECT_MS));
-	if (!error)
-		error = control_send_id(a, PMSM_MSG_GIVEN_UP);
-	if (error)
-		clock_sleep_ms(RECONNECT_MS);
-	return error;
+	return error ? error : control_send_id(a, PMSM_MSG_GIVEN_UP);
 }
 
 __attribute__((noreturn)) static void release(struct attempt *a, unsigned int action)
@@ -72,6 +70,7 @@ static int take_order(struct attempt *a, const struct frame *frame)
 /* Returns only when the order to thaw came; then a->failure says why. */
 int hold_given_up(struct attempt *a)
 {
+	uint64_t heard_ns = clock_ns();
 	int result;
 
 	/* HOLD before GIVEN_UP is said: from here on nobody may thaw this machine by himself. */
@@ -83,11 +82,14 @@ int hold_given_up(struct attempt *a)
 		struct pollfd p = {.events = POLLIN};
 		struct frame frame;
 
-		while (result < 0)
+		while (result < 0) {
 			result = reconnect(a);
+			heard_ns = clock_ns();
+		}
 		p.fd = a->control.fd;
 		poll(&p, 1, HOLD_POLL_MS);
 		while ((result = link_next(&a->control, &frame)) == 1) {
+			heard_ns = clock_ns();
 			result = take_order(a, &frame);
 			if (result == 1) {
 				a->failure.phase = PMSM_PHASE_JUMP;
@@ -97,5 +99,7 @@ int hold_given_up(struct attempt *a)
 			if (result < 0)
 				break;
 		}
+		if (result == 0 && control_is_silent(heard_ns))
+			result = -ETIMEDOUT;
 	}
 }

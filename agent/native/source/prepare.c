@@ -21,6 +21,8 @@
 #define ACCEPT_TIMEOUT_MS 30000
 #define FREEZE_TIMEOUT_MS "3000"
 #define IDLE_POLL_MS	  1000
+#define DEVICE_BUSY_MS	  1000
+#define DEVICE_POLL_MS	  50
 #define RECLAIM_LIMIT_MS  2000
 
 bool told_to_end(void)
@@ -85,16 +87,24 @@ static int connect_orchestrator(struct attempt *a)
 }
 
 /* Of the images that leave out what was sent before; 0 if this one leaves out nothing. */
-static uint32_t image_format(struct attempt *a)
+static int find_image_format(struct attempt *a, uint32_t *format)
 {
-	uint32_t format;
+	uint64_t deadline = clock_deadline_ms(DEVICE_BUSY_MS);
+	int error;
 
-	if (a->options.engine != PMSM_ENGINE_DELTA ||
-	    a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_LIVE))
+	*format = 0;
+	if (a->options.engine != PMSM_ENGINE_DELTA)
 		return 0;
-	format = snapshot_image_format(&a->snapshot);
+	/* `pmsm-freeze facts --probe` has it open for a moment. */
+	while ((error = a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_LIVE)) == -EBUSY &&
+	       clock_left_ms(deadline) > 0)
+		clock_sleep_ms(DEVICE_POLL_MS);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
+				   "/dev/snapshot: %s", strerror(-error));
+	*format = snapshot_image_format(&a->snapshot);
 	a->snapshot.ops->close(&a->snapshot);
-	return format;
+	return 0;
 }
 
 static int connect_target(struct attempt *a)
@@ -104,14 +114,18 @@ static int connect_target(struct attempt *a)
 				       .generation = a->options.id.generation,
 				       .cycles_khz = a->cycles_khz};
 	struct pmsm_msg_stream_open open_message = {.chunk_bytes = a->options.chunk_bytes,
-						    .engine = a->options.engine,
-						    .image_format = image_format(a)};
+						    .engine = a->options.engine};
 	struct pmsm_msg_stream_accept accept;
+	uint32_t image_format;
 	struct frame frame;
-	int fd = migration_connect(a->options.interface, a->options.address.address,
-				   &a->options.target, true, deadline);
-	int error = fd < 0 ? fd : 0;
+	int error, fd;
 
+	if (find_image_format(a, &image_format))
+		return -1;
+	open_message.image_format = image_format;
+	fd = migration_connect(a->options.interface, a->options.address.address, &a->options.target,
+			       true, deadline);
+	error = fd < 0 ? fd : 0;
 	memcpy(hello.attempt, a->options.id.attempt, ATTEMPT_BYTES);
 	if (!error) {
 		link_open(&a->stream, fd, a->stream_buffer, sizeof(a->stream_buffer),
@@ -221,8 +235,12 @@ int prepare(struct attempt *a)
 	if (error)
 		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot prepare: %s",
 				   strerror(-error));
-	if (find_device(a) || filesystems_scan(&a->filesystems, &a->failure) ||
-	    fault_strike(a, PMSM_PHASE_PREPARE))
+	/* To refuse early; until the window anything may be mounted, or unmounted, so do not hold
+	 * them. */
+	if (find_device(a) || filesystems_scan(&a->filesystems, &a->failure))
+		return -1;
+	filesystems_close(&a->filesystems);
+	if (fault_strike(a, PMSM_PHASE_PREPARE))
 		return -1;
 	change_settings(a);
 	a->cycles_khz = clock_cycles_khz();

@@ -110,6 +110,8 @@ static int take_resumed_frame(struct attempt *a, const struct frame *frame, uint
 
 static void await_go(struct attempt *a, uint64_t *realtime_ns)
 {
+	uint64_t heard_ns = clock_ns();
+
 	for (;;) {
 		struct pollfd p = {.fd = a->control.fd, .events = POLLIN};
 		struct frame frame;
@@ -117,15 +119,17 @@ static void await_go(struct attempt *a, uint64_t *realtime_ns)
 
 		poll(&p, 1, ORDER_POLL_MS);
 		while ((result = link_next(&a->control, &frame)) == 1) {
+			heard_ns = clock_ns();
 			result = take_resumed_frame(a, &frame, realtime_ns);
 			if (result == 1)
 				return;
 			if (result < 0)
 				break;
 		}
-		if (result < 0) {
+		if (result < 0 || control_is_silent(heard_ns)) {
 			clock_sleep_ms(RETRY_PAUSE_MS);
 			report_alive(a);
+			heard_ns = clock_ns();
 		}
 	}
 }

@@ -279,7 +279,7 @@ int window_run(struct attempt *a)
 	if (error)
 		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
 				   "/dev/snapshot: %s", strerror(-error));
-	if (memcheck_begin(a))
+	if (memcheck_begin(a) || filesystems_scan(&a->filesystems, &a->failure))
 		return -1;
 	log_hold(true);
 	be_urgent(true);
@@ -352,6 +352,8 @@ int roll_back(struct attempt *a)
 {
 	const bool stood_still = state_get(&a->state) >= STATE_FROZEN;
 
+	/* After the order to thaw, too: should we die on the way, the guard goes on with it. */
+	guard_set(&a->guard, GUARD_RECOVER);
 	state_leave(&a->state, STATE_THAWING);
 	pipeline_stop(&a->pipeline);
 	if (stood_still)

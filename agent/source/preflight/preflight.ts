@@ -7,6 +7,7 @@ import { ok, type Probe, refuse } from './finding.ts';
 import { guests } from './guests.ts';
 import { hibernation } from './hibernation.ts';
 import { memory } from './memory.ts';
+import { networkDisks } from './network-disks.ts';
 import { quarantine } from './quarantine.ts';
 import { remoteMounts } from './remote-mounts.ts';
 import { tasks } from './tasks.ts';
@@ -17,6 +18,7 @@ const PROBES: readonly Probe[] = [
   tasks,
   guests,
   remoteMounts,
+  networkDisks,
   filesystems,
   quarantine,
 ];

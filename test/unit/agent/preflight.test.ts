@@ -9,7 +9,7 @@ t.test('a good machine', async (t) => {
   const { findings } = await preflight(makeHost(t.testdir()));
   const bad = findings.filter(({ severity }) => severity !== 'ok');
   t.strictSame(bad, []);
-  t.equal(findings.length, 8, 'every probe has answered');
+  t.equal(findings.length, 9, 'every probe has answered');
 });
 
 const mount = (line: string) => ({
@@ -76,6 +76,44 @@ const CASES: Array<
     { files: mount('30 22 0:40 / /mnt/n rw - nfs4 server:/x rw') },
     'would-not-freeze',
     /\/mnt\/n \(nfs4\)/,
+  ],
+  [
+    'a disk over software iSCSI',
+    {
+      files: mount('30 22 8:17 / /srv rw - ext4 /dev/sdb1 rw'),
+      links: {
+        'sys/dev/block/8:17':
+          '../../devices/platform/host3/session1/target3:0:0/3:0:0:1/block/sdb/sdb1',
+      },
+    },
+    'would-not-freeze',
+    /\/srv: iSCSI over TCP/,
+  ],
+  [
+    'LVM on a network block device',
+    {
+      files: {
+        ...mount('30 22 254:0 / /srv rw - xfs /dev/mapper/v rw'),
+        'sys/dev/block/254:0/slaves/nbd3': '',
+      },
+      links: { 'sys/class/block/nbd3': '../../devices/virtual/block/nbd3' },
+    },
+    'would-not-freeze',
+    /\/srv: a network block device \(nbd\)/,
+  ],
+  [
+    'swap on NVMe over TCP',
+    {
+      files: {
+        'proc/swaps': 'Filename Type Size Used Priority\n/dev/nvme1n1 partition 8 0 -2\n',
+        'sys/class/nvme/nvme1/transport': 'tcp\n',
+      },
+      links: {
+        'sys/class/block/nvme1n1': '../../devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n1',
+      },
+    },
+    'would-not-freeze',
+    /swap on \/dev\/nvme1n1: NVMe over TCP/,
   ],
   [
     'a writable vfat',
