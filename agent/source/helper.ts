@@ -115,17 +115,17 @@ export class Helper {
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => {
       const value = keepLine(attempt, line);
-      if (value && windowIsNext(value)) setPriority(constants.priority.PRIORITY_LOW);
+      if (value && standsBackAt(value)) setPriority(constants.priority.PRIORITY_LOW);
     });
     const { exitCode, signal, failed, shortMessage } = await child;
     return { exitCode, signal, detail: failed ? (shortMessage ?? '') : '' };
   }
 
   /**
-   * Ends the low priority that this process has from the window until some time after the helper's
+   * Ends the low priority that this process has from the last round until some time after the helper's
    * end. When processes are thawed all of them want to run, and what this one does then can wait:
    * on one processor it made a service's first answer late by as much as half the window. Before
-   * the window it has to answer, however busy the machine is.
+   * that it has to answer, however busy the machine is.
    */
   #takePart(): void {
     clearTimeout(this.#standBack);
@@ -182,9 +182,9 @@ function keepLine(attempt: AttemptView, line: string): Line | undefined {
   }
 }
 
-/** The rounds are over, or there are none. After this line processes run for some 30 ms. */
-function windowIsNext({ phase, edge }: Line): boolean {
-  return (phase === 'precopy' && edge === 'end') || phase === 'quarantine';
+/** Before the round that the window follows, or in the window if there are no rounds. */
+function standsBackAt({ event, phase }: Line): boolean {
+  return event === 'last-round' || phase === 'quarantine';
 }
 
 /** The command line of one attempt. */

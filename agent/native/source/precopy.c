@@ -38,8 +38,7 @@
 /*
  * In the sprint everybody else waits for the processors, in the window for the whole machine. In
  * between they have them for so long, so that what was begun before the sprint is answered before
- * the window and does not have to wait for the sum; and the agent, which has heard that the rounds
- * are over, stands back. It costs the pages that change meanwhile.
+ * the window and does not have to wait for the sum. It costs the pages that change meanwhile.
  */
 #define BREATH_MS 30
 
@@ -299,6 +298,18 @@ static int hopeless(struct attempt *a, const struct round_result *round, uint32_
 	    limits->downtime_limit_ms);
 }
 
+/*
+ * A sprint is followed by the window, as a rule. What changes memory is done before it, so that the
+ * sprint takes the changes along: the agent hears that it is to stand back, and the file systems
+ * that will be frozen are looked for again (slabs of /proc: more than 1 MiB in the image).
+ */
+static int before_sprint(struct attempt *a)
+{
+	log_event("{\"event\":\"last-round\"}");
+	filesystems_close(&a->filesystems);
+	return filesystems_scan(&a->filesystems, &a->failure);
+}
+
 static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 {
 	uint64_t deadline = clock_deadline_ms(PMSM_PHASE_TIMEOUT_MS_PRECOPY);
@@ -318,6 +329,8 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 		/* What is written back now does not change later, and SNAPSHOT_FREEZE syncs too. */
 		if (last)
 			sync();
+		if (pace == PACE_SPRINT && before_sprint(a))
+			return -1;
 		setpriority(PRIO_PROCESS, 0, pace == PACE_SPRINT ? NICE_SPRINT : NICE_ROUND);
 		if (now.throttle)
 			throttle_look(&a->throttle);
@@ -393,9 +406,9 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
 	a->pipeline.bytes_per_s = 0;
 	setpriority(PRIO_PROCESS, 0, before);
-	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
 	if (!error)
 		clock_sleep_ms(BREATH_MS);
+	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
 	if (!error)
 		error = say_precopied(a);
 	if (!error)

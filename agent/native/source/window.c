@@ -279,7 +279,9 @@ int window_run(struct attempt *a)
 	if (error)
 		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
 				   "/dev/snapshot: %s", strerror(-error));
-	if (memcheck_begin(a) || filesystems_scan(&a->filesystems, &a->failure))
+	/* Before the last round they have been looked for. */
+	if (memcheck_begin(a) ||
+	    (a->filesystems.count == 0 && filesystems_scan(&a->filesystems, &a->failure)))
 		return -1;
 	log_hold(true);
 	be_urgent(true);

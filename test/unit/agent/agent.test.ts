@@ -88,12 +88,12 @@ t.test('mounts', async (t) => {
   );
 });
 
-t.test('it gives way from the window on, not before, the helper never', async (t) => {
+t.test('it gives way from the last round on, not before, the helper never', async (t) => {
   const wait = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done`;
   const run = [
     `echo '{"phase":"precopy","edge":"begin"}'`,
-    wait('rounds-are-over'),
-    `echo '{"phase":"precopy","edge":"end"}'`,
+    wait('rounds-are-enough'),
+    `echo '{"event":"last-round"}'`,
     `cut -d' ' -f19 /proc/$$/stat > nice`,
     `${wait('go')}; exit 4`,
   ].join('; ');
@@ -103,7 +103,7 @@ t.test('it gives way from the window on, not before, the helper never', async (t
   const begun = async () => (await app.inject(`/v1/attempts/${ID}`)).json().lines.length > 0;
   while (!(await begun())) await sleep(20);
   t.equal(getPriority(), before, 'in the rounds it takes part');
-  writeFileSync(join(directory, 'rounds-are-over'), '');
+  writeFileSync(join(directory, 'rounds-are-enough'), '');
   const nice = join(directory, 'nice');
   while (!existsSync(nice) || readFileSync(nice, 'utf8') === '') await sleep(20);
   t.equal(Number(readFileSync(nice, 'utf8')), before);
