@@ -286,17 +286,21 @@ static bool is_reached(const struct filesystem *fs)
 	       (st.st_dev == fs->device || strcmp(fs->type, "btrfs") == 0);
 }
 
-/* Opens all that can be. The first that cannot, with errno, or NULL. */
+/* Sorts them and opens all that can be. The first that cannot, with errno, or NULL. */
 static const struct filesystem *open_all(struct filesystems *all)
 {
 	const struct filesystem *refused = NULL;
 	int error = 0;
 
+	/* In order, whatever is refused: recovery thaws the rest, and a wrong order would hang it.
+	 */
+	for (size_t i = 0; i < all->count; i++)
+		all->list[i].depth = device_depth(all->list[i].device, DEPTH_MAX);
+	filesystems_sort(all);
 	for (size_t i = 0; i < all->count; i++) {
 		struct filesystem *fs = &all->list[i];
 		int why = 0;
 
-		fs->depth = device_depth(fs->device, DEPTH_MAX);
 		fs->fd = open(fs->path, O_RDONLY | O_CLOEXEC);
 		if (fs->fd < 0)
 			why = errno;
@@ -326,10 +330,8 @@ int filesystems_scan(struct filesystems *all, struct failure *failure)
 			return failure_set(failure, PMSM_E_FILESYSTEM_FREEZE_FAILED, error,
 					   "cannot list the mounted file systems: %s",
 					   strerror(-error));
-		if (!refused) {
-			filesystems_sort(all);
+		if (!refused)
 			return 0;
-		}
 	}
 	return failure_set(failure, PMSM_E_FILESYSTEM_FREEZE_FAILED, why, "cannot open %s: %s",
 			   refused->path,
