@@ -11,7 +11,8 @@
  * The disk is a log: records of frames as they were read, then the image.
  */
 #define _GNU_SOURCE
-#include "harness.h"
+#include "delta-log.h"
+#include "delta-work.h"
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 
@@ -20,119 +21,13 @@
 #define FRAMES_BYTES	(BATCH_FRAMES * sizeof(uint64_t))
 #define DATA_BYTES	(BATCH_PAGES * PAGE)
 #define CHUNK		(1UL << 20)
-#define MAGIC		0x41544c4544504d53ULL
-#define WORK_PAGES	8192UL
 #define WRITERS		2
 #define ROUNDS_MAX	6
 #define COPIES_MAX	16384UL
 
-enum record_type { RECORD_FRAMES, RECORD_IMAGE };
-
-/* One page on the disk; what it announces follows, in whole pages. */
-struct record {
-	uint64_t magic, type, frames_nr, data_nr, bytes;
-	uint8_t pad[PAGE - 40];
-};
-
-static uint64_t *frames;	/* BATCH_FRAMES */
-static char *data;		/* DATA_BYTES */
-static struct record *record;
-static off_t position;		/* on the disk */
-static int disk;
-
-static size_t whole_pages(size_t bytes)
-{
-	return (bytes + PAGE - 1) / PAGE * PAGE;
-}
-
-static void put(const void *from, size_t size)
-{
-	if (pwrite(disk, from, size, position) != (ssize_t)size)
-		fatal("write " DISK);
-	position += (off_t)size;
-}
-
-static void get(void *to, size_t size)
-{
-	if (pread(disk, to, size, position) != (ssize_t)size)
-		fatal("read " DISK);
-	position += (off_t)size;
-}
-
-static void put_record(enum record_type type, uint64_t frames_nr, uint64_t data_nr,
-		       uint64_t bytes)
-{
-	*record = (struct record) { .magic = MAGIC, .type = type, .frames_nr = frames_nr,
-				    .data_nr = data_nr, .bytes = bytes };
-	put(record, PAGE);
-}
-
-/*
- * The source's processes: each writes whole pages that say which page and which
- * version they are, so that a page that was forgotten shows.
- */
-struct work {
-	volatile uint64_t stop, stopped, rounds;
-	uint64_t version[WORK_PAGES];
-	uint64_t content[WORK_PAGES][PAGE / sizeof(uint64_t)];
-};
-
-static uint64_t word(uint64_t page, uint64_t version, uint64_t i)
-{
-	uint64_t x = (page * 0x9e3779b97f4a7c15ULL) ^ (version << 20) ^ i;
-
-	/* Every fourth page becomes zero with every second version. */
-	if (page % 4 == 0 && version % 2 == 0)
-		return 0;
-	return (x ^ (x >> 31)) * 0xbf58476d1ce4e5b9ULL;
-}
-
-static void write_page(struct work *w, uint64_t page, uint64_t version)
-{
-	w->version[page] = version;
-	for (uint64_t i = 0; i < PAGE / sizeof(uint64_t); i++)
-		w->content[page][i] = word(page, version, i);
-}
-
-static long wrong_pages(const struct work *w)
-{
-	long wrong = 0;
-
-	for (uint64_t page = 0; page < WORK_PAGES; page++)
-		for (uint64_t i = 0; i < PAGE / sizeof(uint64_t); i++)
-			if (w->content[page][i] != word(page, w->version[page], i)) {
-				wrong++;
-				break;
-			}
-	return wrong;
-}
-
-/* @fd: of /dev/snapshot, which must be closed for good when its owner closes it. */
-static void start_writer(struct work *w, unsigned int seed, int fd)
-{
-	if (fork())
-		return;
-	close(fd);
-	srand(seed);
-	while (!w->stop) {
-		uint64_t page = (uint64_t)rand() % 64 + (w->rounds / 64) % (WORK_PAGES - 64);
-
-		write_page(w, page, w->version[page] + 1);
-		w->rounds++;
-		usleep(500);
-	}
-	w->stopped = 1;
-	for (;;)
-		pause();
-}
-
 static int live_device(void)
 {
-	int fd = open("/dev/snapshot", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0)
-		fatal("/dev/snapshot");
-	return fd;
+	return device(O_RDONLY | O_NONBLOCK);
 }
 
 static struct snapshot_live live_request(uint32_t flags, uint64_t next_pfn)
@@ -229,45 +124,6 @@ static void test_forbidden(void)
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &io), 0);
 	close(fd);
 	check(beats(), "the machine goes on", 0);
-}
-
-/*
- * Pairs of pages that well-known fast digests take for the same: a sum, an XOR, a
- * sum of products with positions, and a multiply-xor-shift chain of four lanes whose
- * steps can be turned back.
- */
-static uint64_t lane(uint64_t h, uint64_t w)
-{
-	h = (h ^ w) * 0x9e3779b97f4a7c15ULL;
-	return h ^ (h >> 29);
-}
-
-static void collide(uint64_t *page, unsigned int kind)
-{
-	uint64_t before, after;
-
-	switch (kind) {
-	case 0: /* order does not count */
-		before = page[0];
-		page[0] = page[8];
-		page[8] = before;
-		break;
-	case 1: /* adding and taking away */
-		page[3]++;
-		page[7]--;
-		break;
-	case 2: /* sum of i * word: twice the middle against both ends */
-		page[4] += 1;
-		page[5] -= 2;
-		page[6] += 1;
-		break;
-	default: /* what the first word changes in its lane, the next one takes back */
-		before = lane(1, page[0]);
-		page[0] ^= 0x1234567;
-		after = lane(1, page[0]);
-		page[4] ^= before ^ after;
-		break;
-	}
 }
 
 static void test_collisions(int fd, struct work *w)

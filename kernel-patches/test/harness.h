@@ -66,6 +66,15 @@ static inline void must(bool good, const char *what)
 		fatal(what);
 }
 
+static inline int device(int mode)
+{
+	int fd = open("/dev/snapshot", mode | O_CLOEXEC);
+
+	if (fd < 0)
+		fatal("/dev/snapshot");
+	return fd;
+}
+
 /* All there from the start: nothing can be reclaimed for it while processes are frozen. */
 static inline void *pages(size_t size)
 {

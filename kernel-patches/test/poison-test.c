@@ -26,15 +26,6 @@
 static char *image;
 static uint64_t size;
 
-static int device(int mode)
-{
-	int fd = open("/dev/snapshot", mode | O_CLOEXEC);
-
-	if (fd < 0)
-		fatal("/dev/snapshot");
-	return fd;
-}
-
 static uint64_t frame_of(const void *at)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);

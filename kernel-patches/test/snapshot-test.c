@@ -23,15 +23,6 @@
 static bool patched;
 static char *io;			/* CHUNK bytes, aligned */
 
-static int device(int mode)
-{
-	int fd = open("/dev/snapshot", mode | O_CLOEXEC);
-
-	if (fd < 0)
-		fatal("/dev/snapshot");
-	return fd;
-}
-
 /* Moves @count bytes as far as they go, in calls of at most @step bytes. */
 static long move(int fd, bool in, char *buf, size_t count, size_t step)
 {

@@ -54,9 +54,9 @@ static uint64_t digest_of_zero(void)
 
 static int live_begin(void)
 {
-	int fd = open("/dev/snapshot", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int fd = device(O_RDONLY | O_NONBLOCK);
 
-	if (fd < 0 || ioctl(fd, SNAPSHOT_LIVE_BEGIN))
+	if (ioctl(fd, SNAPSHOT_LIVE_BEGIN))
 		fatal("SNAPSHOT_LIVE_BEGIN");
 	memset(given, 0, FRAMES_MAX * sizeof(*given));
 	return fd;

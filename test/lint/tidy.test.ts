@@ -14,8 +14,6 @@ const FILE_BYTES_MAX = 512 * 1024;
 
 /** Files that may be longer, each with its reason. */
 const LONG_FILES: Record<string, string> = {
-  'kernel-patches/test/snapshot-test.c': 'one program that is put into an initramfs by itself',
-  'kernel-patches/test/delta-test.c': 'one program that is put into an initramfs by itself',
   'test/native/network_test.c': 'one network namespace, set up once, for all of its cases',
 };
 /** Functions that may be longer, each with its reason. */
