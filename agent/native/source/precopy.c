@@ -10,14 +10,12 @@
 #include "common/log.h"
 #include "source/attempt.h"
 #include "source/faults.h"
+#include "source/pacing.h"
 #include "source/processors.h"
 #include "source/reclaim.h"
 #include "source/watch.h"
 
-#define TELL_MS 1000
-/* The machine's own work comes first, but in the last round; the threads inherit it. */
-#define NICE_ROUND	 10
-#define NICE_SPRINT	 -10
+#define TELL_MS		 1000
 #define RECLAIM_LIMIT_MS 2000
 
 /*
@@ -193,9 +191,10 @@ const struct cargo round_cargo = {.message = PMSM_MSG_PAGES,
 				  .finish = finish,
 				  .timeout_ms = PMSM_PHASE_TIMEOUT_MS_PRECOPY};
 
-/* What of a round has been told, and what its progress is measured against. */
+/* What of a round has been told, what its progress is measured against, and how it gets on. */
 struct telling {
 	uint64_t begin_ns, told_ns, frames_total, wire_before;
+	struct pacing pacing;
 };
 
 static int tell(struct attempt *a, struct telling *t, enum pmsm_round_state state,
@@ -238,6 +237,7 @@ static int watch_round(struct attempt *a, struct telling *t, uint64_t deadline)
 					   "told to end by a signal");
 		if (clock_left_ms(deadline) == 0)
 			return failure_set(&a->failure, PMSM_E_TIMEOUT, ETIMEDOUT, "precopy");
+		pacing_look(&t->pacing);
 		if (clock_ns() - t->told_ns > TELL_MS * NS_PER_MS &&
 		    tell(a, t, PMSM_ROUND_STATE_RUNNING, 0))
 			return -1;
@@ -321,6 +321,7 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 	uint64_t link_bytes_per_s = a->measured.link_bytes_per_s;
 	uint32_t predicted_ms;
 
+	pacing_init(&t.pacing);
 	do {
 		struct round_result *last = a->pipeline.round.number ? &before : NULL;
 
@@ -331,7 +332,7 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 			sync();
 		if (pace == PACE_SPRINT && before_sprint(a))
 			return -1;
-		setpriority(PRIO_PROCESS, 0, pace == PACE_SPRINT ? NICE_SPRINT : NICE_ROUND);
+		pacing_round(&t.pacing, pace == PACE_SPRINT);
 		if (now.throttle)
 			throttle_look(&a->throttle);
 		if (run_round(a, &t, &round, pace, deadline))

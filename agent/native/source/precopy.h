@@ -23,7 +23,7 @@ struct attempt;
 enum pace {
 	PACE_GENTLE,   /* a part of the time of a part of the processors */
 	PACE_CONFINED, /* a part of the processors */
-	PACE_FREE,     /* niced, no more */
+	PACE_FREE,     /* niced (source/pacing.h), no more */
 	/* Without regard for the machine's own work: the less time it takes, the less changes. */
 	PACE_SPRINT
 };

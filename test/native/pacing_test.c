@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A round on a machine whose processors are all taken. */
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "source/pacing.h"
+#include "test.h"
+
+#define BUSY	   4
+#define LIMIT_MS   15000
+#define MEASURE_MS 1000
+#define LEAST	   250
+
+static _Atomic bool ended;
+static _Atomic pid_t worker;
+
+static void test_steps(void)
+{
+	static const struct {
+		int nice, next;
+		uint64_t used;
+		const char *what;
+	} cases[] = {
+	    {10, 5, 20, "starved: less nice"},
+	    {5, 0, 249, "still less than its least"},
+	    {0, 0, 250, "its least is enough"},
+	    {0, 0, 500, "so is the most"},
+	    {0, 5, 501, "more than that: nicer"},
+	    {10, 10, 1000, "never nicer than it began"},
+	    {-8, NICE_SPRINT, 0, "never less nice than a sprint"},
+	    {NICE_SPRINT, NICE_SPRINT, 0, "and there it stays"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int next = pacing_next(cases[i].nice, cases[i].used, LEAST);
+
+		CHECK(next == cases[i].next, "%s (%d to %d)", cases[i].what, cases[i].nice, next);
+	}
+}
+
+static void *work(void *nothing)
+{
+	worker = (pid_t)syscall(SYS_gettid);
+	while (!ended)
+		;
+	return nothing;
+}
+
+static uint64_t share_permille(void)
+{
+	uint64_t begin_ns = clock_ns(), used_ns = clock_process_ns();
+
+	clock_sleep_ms(MEASURE_MS);
+	return (clock_process_ns() - used_ns) * 1000 / (clock_ns() - begin_ns);
+}
+
+/* The first processor that this process may run on, for it and its children. */
+static void share_one_processor(void)
+{
+	cpu_set_t set;
+	int cpu = 0;
+
+	sched_getaffinity(0, sizeof(set), &set);
+	while (!CPU_ISSET(cpu, &set))
+		cpu++;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+static void test_starved(void)
+{
+	struct pacing pacing;
+	uint64_t deadline = clock_deadline_ms(LIMIT_MS), before, after;
+	pid_t busy[BUSY];
+	pthread_t thread;
+
+	share_one_processor();
+	for (int i = 0; i < BUSY; i++) {
+		busy[i] = fork();
+		if (busy[i] == 0)
+			for (alarm(2 * LIMIT_MS / 1000);;)
+				;
+	}
+	pacing_init(&pacing);
+	pacing.least_permille = LEAST;
+	pacing_round(&pacing, false);
+	pthread_create(&thread, NULL, work, NULL);
+	before = share_permille();
+	CHECK(before < LEAST, "niceness %d beside %d busy processes: %llu permille", NICE_ROUND,
+	      BUSY, (unsigned long long)before);
+	do {
+		pacing_look(&pacing);
+		after = share_permille();
+	} while (clock_left_ms(deadline) > 0 && after < LEAST);
+	CHECK(pacing.nice < NICE_ROUND && after >= LEAST, "niceness %d: %llu permille", pacing.nice,
+	      (unsigned long long)after);
+	CHECK(getpriority(PRIO_PROCESS, 0) == pacing.nice &&
+		  getpriority(PRIO_PROCESS, (id_t)worker) == pacing.nice,
+	      "all threads are equally nice");
+	pacing_round(&pacing, true);
+	CHECK(getpriority(PRIO_PROCESS, 0) == NICE_SPRINT, "a sprint is not nice");
+	pacing_look(&pacing);
+	pacing_round(&pacing, false);
+	CHECK(getpriority(PRIO_PROCESS, 0) == pacing.nice, "the next round is as the one before");
+	ended = true;
+	pthread_join(thread, NULL);
+	for (int i = 0; i < BUSY; i++) {
+		kill(busy[i], SIGKILL);
+		waitpid(busy[i], NULL, 0);
+	}
+}
+
+int main(void)
+{
+	test_steps();
+	if (geteuid() == 0)
+		test_starved();
+	else
+		SKIP("this user may not become less nice");
+	return test_end();
+}
