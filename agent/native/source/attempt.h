@@ -67,11 +67,9 @@ struct attempt {
 	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];
 };
 
-/* edges.c */
+/* control.c: the link to the orchestrator, and the phase edges that travel on it */
 void edge_mark(struct attempt *a, enum pmsm_phase phase, enum pmsm_edge edge);
 void edges_flush(struct attempt *a);
-
-/* control.c: the link to the orchestrator */
 int control_connect(struct attempt *a, enum pmsm_role role, uint32_t from, uint64_t deadline_ns);
 int control_send_id(struct attempt *a, uint16_t type);
 /*
@@ -99,6 +97,7 @@ int await_freeze(struct attempt *a);
 
 /* window.c */
 int window_run(struct attempt *a);
+int await_commit(struct attempt *a);
 int roll_back(struct attempt *a);
 bool kernel_is_ours(struct attempt *a); /* has our patches */
 /* While everything waits for this thread, it waits for nobody. */
@@ -109,7 +108,6 @@ int memcheck_begin(struct attempt *a);
 int memcheck_send(struct attempt *a);
 
 /* hold.c: from commit on */
-int await_commit(struct attempt *a);
 int hold_given_up(struct attempt *a);
 
 /* rehome.c: on the new body */

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A source that has given up, and an orchestrator that says the right thing, the wrong thing, and
+ * nothing. The orchestrator is this process, the source a child of it.
+ */
+#include <arpa/inet.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/fanotify.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "common/clock.h"
+#include "namespaces.h"
+#include "source/attempt.h"
+#include "test.h"
+
+#define GENERATION 3
+#define SOON_MS	   3000
+#define SILENT_MS  10000
+
+enum { CHILD_THAWS = 7, CHILD_FAILS };
+
+static struct attempt source;
+static struct link control;
+static uint8_t buffer[CONTROL_BUFFER_BYTES];
+static int listener = -1;
+
+/*
+ * Nobody may open a file in /run any more until this process ends: who tries waits for a permission
+ * that never comes. So it is in the window, when a virus scanner is frozen.
+ */
+static void forbid_opening(void)
+{
+	int fd = fanotify_init(FAN_CLASS_CONTENT | FAN_CLOEXEC, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_OPEN_PERM, AT_FDCWD, "/run");
+}
+
+__attribute__((noreturn)) static void be_source(const struct sockaddr_in *orchestrator)
+{
+	struct attempt *a = &source;
+	bool gave_up;
+
+	a->options.id.generation = GENERATION;
+	a->options.address.address = orchestrator->sin_addr.s_addr;
+	a->options.orchestrator = (struct endpoint){.address = orchestrator->sin_addr.s_addr,
+						    .port = ntohs(orchestrator->sin_port)};
+	copy_text(a->options.interface, sizeof(a->options.interface), "lo");
+	a->state.value = STATE_SENT;
+	if (guard_start(&a->guard))
+		_exit(CHILD_FAILS);
+	forbid_opening();
+	if (control_connect(a, PMSM_ROLE_SOURCE, a->options.address.address,
+			    clock_deadline_ms(SOON_MS)))
+		_exit(CHILD_FAILS);
+	gave_up = hold_given_up(a) != 0 && a->failure.code == PMSM_E_NOT_JUMPED;
+	_exit(gave_up ? CHILD_THAWS : CHILD_FAILS);
+}
+
+/* The source connects, says who it is and that it has given up. */
+static bool meet(uint64_t limit_ms)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+	uint64_t deadline;
+	struct frame frame;
+
+	if (poll(&p, 1, (int)limit_ms) != 1)
+		return false;
+	deadline = clock_deadline_ms(SOON_MS);
+	link_close(&control);
+	link_open(&control, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), buffer,
+		  sizeof(buffer), PMSM_LIMIT_CONTROL_PAYLOAD_BYTES);
+	return link_wait(&control, &frame, deadline) == 0 && frame.type == PMSM_MSG_HELLO &&
+	       link_wait(&control, &frame, deadline) == 0 && frame.type == PMSM_MSG_GIVEN_UP;
+}
+
+/* Of orders that hold nothing but the attempt. */
+static void order(uint16_t type, uint64_t generation)
+{
+	struct pmsm_msg_thaw m = {.generation = generation};
+
+	_Static_assert(sizeof(m) == sizeof(struct pmsm_msg_commit), "same fields");
+	link_send(&control, type, &m, NULL, 0, clock_deadline_ms(SOON_MS));
+}
+
+static bool answers_with(uint16_t type)
+{
+	struct frame frame;
+
+	return link_wait(&control, &frame, clock_deadline_ms(SOON_MS)) == 0 && frame.type == type;
+}
+
+static bool answers_ping(void)
+{
+	struct pmsm_msg_ping ping = {.cookie = 5};
+
+	link_send(&control, PMSM_MSG_PING, &ping, NULL, 0, clock_deadline_ms(SOON_MS));
+	return answers_with(PMSM_MSG_PONG);
+}
+
+/* Whether who opens a file in /run waits; the machine may not have fanotify, or not for this user.
+ */
+static bool opening_is_forbidden(void)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0) {
+		alarm(1);
+		_exit(open("/run/pmsm/held", O_RDONLY | O_CLOEXEC) < 0);
+	}
+	waitpid(child, &status, 0);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+}
+
+static bool listen_here(struct sockaddr_in *address)
+{
+	socklen_t bytes = sizeof(*address);
+
+	*address =
+	    (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return listener >= 0 && bind(listener, (struct sockaddr *)address, sizeof(*address)) == 0 &&
+	       listen(listener, 4) == 0 &&
+	       getsockname(listener, (struct sockaddr *)address, &bytes) == 0;
+}
+
+static void test_orders(void)
+{
+	struct pmsm_msg_abort abort_order = {.generation = GENERATION, .code = PMSM_E_CANCELLED};
+	struct pmsm_msg_release release = {.generation = GENERATION + 1,
+					   .action = PMSM_RELEASE_ACTION_POWER_OFF};
+
+	CHECK(answers_ping(), "it answers");
+	order(PMSM_MSG_COMMIT, GENERATION);
+	CHECK(answers_with(PMSM_MSG_GIVEN_UP), "commit once more: it has given up");
+	link_send(&control, PMSM_MSG_ABORT, &abort_order, NULL, 0, clock_deadline_ms(SOON_MS));
+	CHECK(answers_ping(), "an abort comes too late");
+	order(PMSM_MSG_THAW, GENERATION + 1);
+	CHECK(meet(SOON_MS), "the order to thaw another attempt ends the link, not the wait");
+	link_send(&control, PMSM_MSG_RELEASE, &release, NULL, 0, clock_deadline_ms(SOON_MS));
+	CHECK(meet(SOON_MS), "so does the release of another");
+}
+
+static void test_silence(void)
+{
+	uint64_t begin_ns = clock_ns(), waited_ms;
+	bool met = meet(SILENT_MS + SOON_MS);
+
+	waited_ms = (clock_ns() - begin_ns) / NS_PER_MS;
+	CHECK(met && waited_ms >= SILENT_MS, "it looks for a silent orchestrator after %llu ms",
+	      (unsigned long long)waited_ms);
+	link_close(&control);
+	CHECK(meet(SOON_MS), "and for one that is gone at once");
+}
+
+/* In a PID namespace of its own: there an order to power off ends its processes, and no more. */
+static pid_t start_source(const struct sockaddr_in *orchestrator)
+{
+	pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
+
+	if (child == 0)
+		be_source(orchestrator);
+	return child;
+}
+
+/* How it has ended, as of wait(); killed if it has not soon. */
+static int end_of(pid_t child)
+{
+	uint64_t deadline = clock_deadline_ms(SOON_MS);
+	int status = 0;
+
+	while (waitpid(child, &status, WNOHANG) == 0) {
+		if (clock_left_ms(deadline) == 0)
+			kill(child, SIGKILL);
+		clock_sleep_ms(10);
+	}
+	return status;
+}
+
+static void test_thaw(const struct sockaddr_in *orchestrator)
+{
+	pid_t child = start_source(orchestrator);
+	int status;
+
+	if (child < 0) {
+		SKIP("PID namespaces are not allowed");
+		return;
+	}
+	CHECK(meet(SOON_MS), "the source has given up");
+	CHECK(access("/run/pmsm/held", F_OK) == 0, "it is marked");
+	if (opening_is_forbidden())
+		CHECK(true, "although nobody may open a file where the mark is");
+	else
+		SKIP("fanotify gives no permissions here");
+	test_orders();
+	test_silence();
+	order(PMSM_MSG_THAW, GENERATION);
+	status = end_of(child);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == CHILD_THAWS, "it thaws on its own order");
+}
+
+static void test_release(const struct sockaddr_in *orchestrator)
+{
+	struct pmsm_msg_release release = {.generation = GENERATION,
+					   .action = PMSM_RELEASE_ACTION_POWER_OFF};
+	pid_t child = start_source(orchestrator);
+	int status;
+
+	if (child < 0) {
+		SKIP("PID namespaces are not allowed");
+		return;
+	}
+	CHECK(meet(SOON_MS), "another source has given up");
+	link_send(&control, PMSM_MSG_RELEASE, &release, NULL, 0, clock_deadline_ms(SOON_MS));
+	CHECK(answers_with(PMSM_MSG_RELEASED), "it says that it is released");
+	status = end_of(child);
+	/* reboot(2): what the first process of a namespace gets. */
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT, "and powers off");
+}
+
+int main(void)
+{
+	const char *obstacle = enter_own_namespaces();
+	struct sockaddr_in address;
+
+	if (obstacle) {
+		SKIP(obstacle);
+		return test_end();
+	}
+	control.fd = -1;
+	if (system("ip link set lo up") || !listen_here(&address))
+		abort();
+	test_thaw(&address);
+	test_release(&address);
+	return test_end();
+}
