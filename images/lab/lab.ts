@@ -151,8 +151,8 @@ export class Lab {
 
   async #load(states: Record<MachineName, string>): Promise<void> {
     await Promise.all([
-      this.machines.node2.powerOn('standby', states.node2),
-      this.machines.node1.powerOn('host', states.node1),
+      this.machines.node2.powerOn('standby', { stateFile: states.node2 }),
+      this.machines.node1.powerOn('host', { stateFile: states.node1 }),
     ]);
     // It slept since it was saved, and nothing on it has noticed.
     await this.ssh(`date --set=@${(Date.now() / 1000).toFixed(3)} >/dev/null`);

@@ -13,7 +13,7 @@ import { end, identify, type ProcessId, run, tailOf, tether } from '../processes
 import { DISK_LABEL } from '../rootfs.ts';
 import type { Accelerator } from './accel.ts';
 import type { BootPair } from './disk.ts';
-import { Qmp } from './qmp.ts';
+import { type Migrated, Qmp } from './qmp.ts';
 import { CLIENT_MIGRATION_ADDRESS, type Switch, tapName } from './switch.ts';
 
 export interface Board {
@@ -38,9 +38,21 @@ export interface MachinePlace {
 
 export type Role = 'host' | 'standby';
 
+/** How a machine begins, if not with a boot as every other. */
+export interface PowerOn {
+  /** It goes on where this saved state ends. */
+  stateFile?: string;
+  /** It waits for another emulator to hand its machine over (QEMU's own live migration), and goes on as that one. */
+  incoming?: string;
+  /** More words for the kernel. */
+  kernelWords?: readonly string[];
+}
+
 const SAVE_LIMIT_MS = 120_000;
 const POLL_MS = 20;
 const CONTROL_PORT = 7071;
+/** No limit in effect. */
+const BANDWIDTH_BYTES_PER_S = 8 * 1024 ** 3;
 /**
  * Two physical machines do not share processors, but here they do: what a standby does would slow down the machine that
  * works. So the one that works comes first. While it is frozen the standby has all of the processors.
@@ -92,16 +104,17 @@ export class Machine {
     return this.#child !== undefined && this.#child.exitCode === null && !this.#child.signalCode;
   }
 
-  /** Powers the machine on; with `stateFile` it goes on where that state was saved. */
-  async powerOn(role: Role, stateFile?: string): Promise<void> {
+  async powerOn(role: Role, start: PowerOn = {}): Promise<void> {
+    const { stateFile, incoming, kernelWords = [] } = start;
     if (this.isRunning()) throw new PmsmError('lab-failed', `${this.name} is on already.`);
     for (const socket of [this.#qmpSocket, this.consoleSocket]) rmSync(socket, { force: true });
     this.#consoleStart = this.consoleText().length;
     const errors = resolve(this.#place.runDir, `${this.name}.qemu`);
     const log = openSync(errors, 'w');
-    const incoming = stateFile === undefined ? [] : ['-incoming', 'defer'];
+    const deferred = (stateFile ?? incoming) === undefined ? [] : ['-incoming', 'defer'];
     const priority = role === 'standby' ? ['nice', '-n', String(STANDBY_NICE)] : [];
-    const argv = tether([...priority, 'qemu-system-x86_64', ...this.#arguments(role), ...incoming]);
+    const words = [...this.#arguments(role, kernelWords), ...deferred];
+    const argv = tether([...priority, 'qemu-system-x86_64', ...words]);
     const [program, ...args] = this.#place.network.inside(argv);
     const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log] });
     closeSync(log);
@@ -115,6 +128,7 @@ export class Machine {
     try {
       this.#qmp = await Qmp.connect(this.#qmpSocket, () => this.isRunning());
       if (stateFile !== undefined) await this.#load(stateFile);
+      if (incoming !== undefined) await this.#qmp.command('migrate-incoming', { uri: incoming });
     } catch (error) {
       await this.powerOff();
       const said = tailOf(errors).trim() || (error as Error).message;
@@ -196,9 +210,23 @@ export class Machine {
   async save(stateFile: string): Promise<void> {
     const qmp = this.qmp();
     await this.pause();
-    await qmp.command('migrate-set-parameters', { 'max-bandwidth': 8 * 1024 ** 3 });
+    await qmp.command('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH_BYTES_PER_S });
     await qmp.command('migrate', { uri: `exec:cat >'${stateFile}'` });
     await qmp.migrated(SAVE_LIMIT_MS);
+  }
+
+  /**
+   * QEMU's own live migration to an emulator that waits at `uri`. As fast as the host can; the machine stops when
+   * what is left can be sent within the limit.
+   */
+  async handOver(uri: string, downtime_limit_ms: number, limit_ms: number): Promise<Migrated> {
+    const qmp = this.qmp();
+    await qmp.command('migrate-set-parameters', {
+      'max-bandwidth': BANDWIDTH_BYTES_PER_S,
+      'downtime-limit': downtime_limit_ms,
+    });
+    await qmp.command('migrate', { uri });
+    return await qmp.migrated(limit_ms);
   }
 
   async #load(stateFile: string): Promise<void> {
@@ -219,7 +247,7 @@ export class Machine {
     return resolve(this.#place.runDir, `${this.name}.qmp`);
   }
 
-  #arguments(role: Role): string[] {
+  #arguments(role: Role, kernelWords: readonly string[]): string[] {
     const { options, accelerator } = this.#board;
     const { kernel, initramfs } = this.#board[role];
     return [
@@ -234,7 +262,7 @@ export class Machine {
       ...['-smp', String(options.cpus), '-m', String(options.memory_mib)],
       // A reset ends the machine: booting by itself it could mount a disk that has another owner by now.
       '-no-reboot',
-      ...['-kernel', kernel, '-initrd', initramfs, '-append', this.#commandLine(role)],
+      ...['-kernel', kernel, '-initrd', initramfs, '-append', this.#commandLine(role, kernelWords)],
       ...[
         '-chardev',
         `socket,id=tty,path=${this.consoleSocket},server=on,wait=off,logfile=${this.console},logappend=on`,
@@ -274,7 +302,7 @@ export class Machine {
     return ['-drive', drive, '-device', device];
   }
 
-  #commandLine(role: Role): string {
+  #commandLine(role: Role, more: readonly string[]): string {
     const { options } = this.#board;
     const single = options.single_nic;
     const kernel = (role === 'standby' && options.standby_kernel) || options.kernel;
@@ -297,6 +325,7 @@ export class Machine {
       `pmsm.orchestrator=${CLIENT_MIGRATION_ADDRESS}:${CONTROL_PORT}`,
       ...(single ? ['pmsm.single-nic'] : []),
       ...(role === 'standby' ? ['pmsm.standby'] : []),
+      ...more,
     ].join(' ');
   }
 }

@@ -18,7 +18,19 @@ const statusSchema = z.looseObject({ running: z.boolean(), status: z.string() })
 const migrationSchema = z.looseObject({
   status: z.string().optional(),
   'error-desc': z.string().optional(),
+  'total-time': z.number().default(0),
+  downtime: z.number().default(0),
+  ram: z.looseObject({ transferred: z.number() }).optional(),
 });
+
+/** What QEMU says of a migration that is complete. */
+export interface Migrated {
+  /** All of it, the downtime included. */
+  readonly total_ms: number;
+  /** From the stop of the machine here to its start there. */
+  readonly downtime_ms: number;
+  readonly sent_bytes: number;
+}
 
 /** QEMU listens first and answers once it has all of the machine's memory, which may take it long. */
 const CONNECT_LIMIT_MS = 120_000;
@@ -94,13 +106,19 @@ export class Qmp {
   }
 
   /** Waits for an outgoing migration to end. */
-  async migrated(limit_ms: number): Promise<void> {
+  async migrated(limit_ms: number): Promise<Migrated> {
     const deadline_ms = performance.now() + limit_ms;
     for (;;) {
       const state = migrationSchema.parse(await this.command('query-migrate'));
-      if (state.status === 'completed') return;
+      if (state.status === 'completed') {
+        return {
+          total_ms: state['total-time'],
+          downtime_ms: state.downtime,
+          sent_bytes: state.ram?.transferred ?? 0,
+        };
+      }
       if (state.status === 'failed' || performance.now() > deadline_ms) {
-        throw new Error(`QEMU did not save the machine: ${state['error-desc'] ?? state.status}`);
+        throw new Error(`QEMU did not migrate the machine: ${state['error-desc'] ?? state.status}`);
       }
       await sleep(POLL_MS);
     }

@@ -3,8 +3,10 @@ import type { Check } from './client/protocol.ts';
 import type { NamedFrame } from './frames.ts';
 import {
   type Commit,
+  countInSpans,
   findGaps,
   gapIsClosed,
+  msBetween,
   rateWithin,
   round,
   SETTLE_MS,
@@ -15,6 +17,7 @@ import {
   type Environment,
   MAX_ERRORS,
   MAX_LATENCIES,
+  MAX_SPANS,
   type Report,
   type Verification,
 } from './report/schema.ts';
@@ -24,6 +27,8 @@ import { failuresOf } from './verdict.ts';
 const PICTURE_MS = 5000;
 /** What the client's rate is compared with. */
 const BEFORE_MS = 5000;
+/** Of the client's rate over time; longer if a report would hold too many. */
+const SPAN_MS = 250;
 const NS_PER_MS = 1_000_000n;
 
 export interface Evidence {
@@ -31,7 +36,8 @@ export interface Evidence {
   readonly commits: readonly Commit[];
   /** When the client began to insert, since it was last paused. */
   readonly opened_ns: bigint;
-  readonly check: Check;
+  readonly check: Omit<Check, 'connection_survived'> &
+    Pick<Report['client'], 'connection_survived'>;
   /** Errors of other clients. */
   readonly errors: readonly string[];
   readonly verification: Omit<Verification, 'rows'>;
@@ -59,6 +65,7 @@ export function assembleReport(evidence: Evidence): Report {
       lost: check.lost,
       connection_survived: check.connection_survived,
       errors: errors.slice(0, MAX_ERRORS),
+      throughput: throughputOf(commits, moved, evidence.opened_ns),
       commits_per_s: ratesOf(commits, moved, evidence.opened_ns),
       latencies: pictureOf(commits, moved),
     },
@@ -82,9 +89,8 @@ function ratesOf(
   moved: Moved,
   opened_ns: bigint,
 ): Report['client']['commits_per_s'] {
-  const earliest_ns = moved.begin_ns - BigInt(BEFORE_MS) * NS_PER_MS;
   const before = {
-    begin_ns: earliest_ns > opened_ns ? earliest_ns : opened_ns,
+    begin_ns: later(moved.begin_ns - BigInt(BEFORE_MS) * NS_PER_MS, opened_ns),
     end_ns: moved.begin_ns,
   };
   const precopy = moved.report.phases.find(({ name }) => name === 'precopy');
@@ -99,6 +105,26 @@ function ratesOf(
       : null,
   };
 }
+
+/** From some seconds before the request to some after its end, rounds included. */
+function throughputOf(
+  commits: readonly Commit[],
+  moved: Moved,
+  opened_ns: bigint,
+): Report['client']['throughput'] {
+  const last_ns = commits.at(-1)?.end_ns ?? moved.end_ns;
+  const range = {
+    begin_ns: later(moved.begin_ns - BigInt(BEFORE_MS) * NS_PER_MS, opened_ns),
+    end_ns: earlier(settledAt(moved) + BigInt(PICTURE_MS) * NS_PER_MS, last_ns),
+  };
+  const wide_ms = msBetween(range.begin_ns, range.end_ns) / MAX_SPANS;
+  const step_ms = Math.max(SPAN_MS, Math.ceil(wide_ms / SPAN_MS) * SPAN_MS);
+  const from_ms = round(msBetween(moved.zero_ns, range.begin_ns));
+  return { from_ms, step_ms, commits: countInSpans(commits, range, step_ms).slice(0, MAX_SPANS) };
+}
+
+const later = (a: bigint, b: bigint): bigint => (a > b ? a : b);
+const earlier = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
 function pictureOf(commits: readonly Commit[], moved: Moved): [number, number][] {
   const range = {

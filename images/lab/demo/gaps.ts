@@ -78,6 +78,21 @@ export function rateWithin(commits: readonly Commit[], span: Attempt): number | 
   return round((count / length_ms) * 1000);
 }
 
+/** Commits in each of the spans of `step_ms` that a range is made of. */
+export function countInSpans(
+  commits: readonly Commit[],
+  range: Attempt,
+  step_ms: number,
+): number[] {
+  const spans = Math.ceil(msBetween(range.begin_ns, range.end_ns) / step_ms);
+  const counts = new Array<number>(Math.max(0, spans)).fill(0);
+  for (const commit of commits) {
+    const span = Math.floor(msBetween(range.begin_ns, commit.end_ns) / step_ms);
+    if (counts[span] !== undefined) counts[span] += 1;
+  }
+  return counts;
+}
+
 /** At most `limit` latencies around the attempt, relative to `zero_ns`; slow commits never go. */
 export function sampleLatencies(
   commits: readonly Commit[],

@@ -24,6 +24,8 @@ const DATABASE = {
 } as const;
 
 const QUERY_TIMEOUT_MS = 60_000;
+/** A client that may connect anew does not wait longer for an answer. */
+const PATIENCE_MS = 2000;
 const POLL_MS = 100;
 
 export class Load {
@@ -40,13 +42,15 @@ export class Load {
     runDir: string,
     inNetwork: InNetwork,
     progress: Progress,
+    connection: 'kept' | 'reconnect' = 'kept',
   ): Promise<Load> {
     const oltp = kind === 'oltp' ? await startOltp(inNetwork, progress) : null;
     const config = {
       ...DATABASE,
       record_path: resolve(runDir, 'commits'),
       max_rows: MAX_ROWS,
-      query_timeout_ms: QUERY_TIMEOUT_MS,
+      query_timeout_ms: connection === 'kept' ? QUERY_TIMEOUT_MS : PATIENCE_MS,
+      reconnect: connection === 'reconnect',
     };
     try {
       return new Load(await Client.start(config, inNetwork), oltp);

@@ -27,6 +27,9 @@ const ANSWER_LIMIT_MS = 60_000;
 const STATE_LIMIT_MS = 60_000;
 const NS_PER_MS = 1_000_000n;
 
+/** The way a machine goes over, and when it began and ended. */
+export type Mover = () => Promise<Moved>;
+
 /** The machine as it was before the first move. */
 export interface Origin {
   readonly witness: Witness;
@@ -34,12 +37,16 @@ export interface Origin {
   readonly services: readonly string[];
 }
 
+/** What a way of moving carries over: the running machine, or no more than what is on its disk. */
+export type Keeps = 'machine' | 'disk';
+
 export interface Scene {
   readonly stage: Stage;
   readonly load: Load;
   readonly origin: Origin;
   readonly options: DemoOptions;
   readonly environment: Environment;
+  readonly keeps: Keeps;
 }
 
 /** What a demo's options make run on the machine. */
@@ -61,37 +68,20 @@ export async function rememberMachine(stage: Stage, options: DemoOptions): Promi
   }
 }
 
-/** Returns with the load at rest. */
-export async function makeMove(
-  scene: Scene,
-  source: string,
-  target: string,
-  onEvent: (event: MigrationEvent) => void,
-): Promise<Report> {
-  const { stage, load, options } = scene;
+/** Warms up, moves, and judges. Returns with the load at rest. */
+export async function makeMove(scene: Scene, mover: Mover): Promise<Report> {
+  const { load } = scene;
   const warm_ns = load.opened_ns + BigInt(WARM_UP_MS) * NS_PER_MS;
   if (!(await load.commitsAfter(warm_ns, ANSWER_LIMIT_MS))) {
     throw new PmsmError('lab-failed', 'the database does not answer its client');
   }
-  await waitForHost(stage.orchestrator, source, 'running', STATE_LIMIT_MS);
-  await waitForHost(stage.orchestrator, target, 'standby', STATE_LIMIT_MS);
-  const order = {
-    source,
-    target,
-    engine: options.engine,
-    options: {
-      codec: options.codec,
-      check: options.check,
-      downtime_limit_ms: options.downtime_limit_ms,
-      stall_ms: options.stall_ms,
-    },
-  };
-  const moved = await move(stage.orchestrator, order, onEvent);
+  const moved = await mover();
   await load.commitsAfter(attemptOf(moved).end_ns, ANSWER_LIMIT_MS);
   const commits = load.commits();
   const opened_ns = load.opened_ns;
   const errors = load.errors();
-  const check = await load.rest();
+  const rest = await load.rest();
+  const check = scene.keeps === 'machine' ? rest : { ...rest, connection_survived: null };
   const verification = await verify(scene, moved);
   return assembleReport({
     moved,
@@ -103,6 +93,20 @@ export async function makeMove(
     differing_frames: verification.differing_frames,
     environment: scene.environment,
   });
+}
+
+/** As any user would. */
+export async function throughOrchestrator(
+  { stage, options }: Pick<Scene, 'stage' | 'options'>,
+  source: string,
+  target: string,
+  onEvent: (event: MigrationEvent) => void,
+): Promise<Moved> {
+  await waitForHost(stage.orchestrator, source, 'running', STATE_LIMIT_MS);
+  await waitForHost(stage.orchestrator, target, 'standby', STATE_LIMIT_MS);
+  const { engine, codec, check, downtime_limit_ms, stall_ms } = options;
+  const order = { source, target, engine, options: { codec, check, downtime_limit_ms, stall_ms } };
+  return await move(stage.orchestrator, order, onEvent);
 }
 
 const NOTHING_HOLDS = {
@@ -139,7 +143,6 @@ async function verify(scene: Scene, moved: Moved): Promise<Verified> {
     }
   };
   const witness = await attempt('witness', compareToOrigin(stage, origin), NOTHING_HOLDS);
-  const { memory, file, continued } = witness;
   const asked = servicesWentOn(stage.onHost, unitsOf(options), origin.services);
   const services = await attempt('services', asked, false);
   const disk = await attempt('disk', diskIsClean(stage.onHost, stage.disk, stage.fsckLog), false);
@@ -149,7 +152,11 @@ async function verify(scene: Scene, moved: Moved): Promise<Verified> {
     ? await attempt('frames', nameFrames(stage.onHost, check), [])
     : [];
   const frames = options.check ? framesHold(check, differing_frames) : null;
-  const found = { memory, file, continued, services, disk, kernels, frames };
+  // After a boot the services are others, and the witness has made its file anew.
+  const gone = { memory: null, file: null, continued: null, services: null };
+  const { memory, file, continued } = witness;
+  const kept = scene.keeps === 'machine' ? { memory, file, continued, services } : gone;
+  const found = { ...kept, disk, kernels, frames };
   return { found, errors, differing_frames };
 }
 

@@ -2,10 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Progress } from '../../progress.ts';
 import { CHURN_UNIT } from '../guest/churn.ts';
+import { describeEnvironment } from './environment.ts';
 import { Load } from './load.ts';
-import { makeMove, rememberMachine, type Scene } from './one-move.ts';
+import { makeMove, rememberMachine, type Scene, throughOrchestrator } from './one-move.ts';
 import type { DemoOptions } from './options.ts';
-import type { Environment, Report } from './report/schema.ts';
+import type { Report } from './report/schema.ts';
 import type { MachineName, Stage } from './stage.ts';
 import { tellEvents } from './talk.ts';
 import { failuresOf } from './verdict.ts';
@@ -32,7 +33,7 @@ export async function runMoves(
   try {
     if (options.load === 'churn') await stage.onHost(`systemctl start ${CHURN_UNIT}`);
     const origin = await rememberMachine(stage, options);
-    const scene: Scene = { stage, load, origin, options, environment };
+    const scene: Scene = { stage, load, origin, options, environment, keeps: 'machine' };
     return await moveBackAndForth(scene, progress, onReport);
   } finally {
     await load.stop();
@@ -49,7 +50,7 @@ async function moveBackAndForth(
   for (let number = 1; number <= options.moves; number += 1) {
     const title = `Move ${number} of ${options.moves}: ${source} to ${target}`;
     let report = await progress.step(title, () =>
-      makeMove(scene, source, target, tellEvents(progress)),
+      makeMove(scene, () => throughOrchestrator(scene, source, target, tellEvents(progress))),
     );
     if (report.owner !== 'source') [source, target] = [target, source];
     const last = number === options.moves;
@@ -92,23 +93,4 @@ async function shutDown(stage: Stage, machine: MachineName): Promise<void> {
   await stage.onHost(`systemd-run ${POWER_OFF_TIMER} systemctl poweroff`);
   await sleep(POWER_OFF_DELAY_S * 1000);
   await stage.waitForPowerOff(machine, POWER_OFF_LIMIT_MS);
-}
-
-async function describeEnvironment(stage: Stage, options: DemoOptions): Promise<Environment> {
-  const { lab, load } = options;
-  const kernel = (await stage.onHost('uname -r')).trim();
-  const server = { mysql: 'mysqld', mariadb: 'mariadbd' }[lab.database];
-  const said = await stage.onHost(`${server} --version`);
-  const version = /Ver (\S+)/.exec(said)?.[1] ?? 'unknown';
-  return {
-    accelerator: stage.accelerator,
-    cpus: lab.cpus,
-    memory_mib: lab.memory_mib,
-    nic: lab.single_nic ? `${lab.nic}, single` : lab.nic,
-    disk: lab.disk,
-    kernel: `${kernel} (${[lab.kernel, lab.standby_kernel].filter(Boolean).join(', standby: ')})`,
-    database: `${lab.database} ${version}`,
-    load,
-    run: new Date().toISOString(),
-  };
 }

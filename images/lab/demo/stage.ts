@@ -18,6 +18,8 @@ export type { MachineName } from '../lab.ts';
 const KEPT_FILE_BYTES_MAX = 64 * 1024 * 1024;
 
 export interface Stage {
+  /** For what works on the machines themselves. */
+  readonly lab: Lab;
   readonly machines: readonly [MachineName, MachineName];
   readonly runDir: string;
   readonly disk: string;
@@ -35,7 +37,14 @@ export interface Stage {
   readonly close: (keep: boolean) => Promise<void>;
 }
 
-export async function openStage(options: DemoOptions, progress: Progress): Promise<Stage> {
+/** Where a stage begins: with a boot, or with a pair that was saved after one. */
+export type Beginning = 'booted' | 'saved';
+
+export async function openStage(
+  options: Pick<DemoOptions, 'lab'>,
+  progress: Progress,
+  beginning: Beginning = 'booted',
+): Promise<Stage> {
   await ensurePackages(['lab', 'kernel', 'native'], progress);
   const witness = await witnessExtras(progress);
   const churn = await churnExtras(progress);
@@ -43,8 +52,10 @@ export async function openStage(options: DemoOptions, progress: Progress): Promi
     files: [...witness.files, ...churn.files],
     units: [...witness.units, ...churn.units],
   };
-  const lab = await Lab.start({ ...options.lab, extras }, progress);
+  const saved = beginning === 'saved';
+  const lab = await Lab.start({ ...options.lab, extras, saved }, progress);
   return {
+    lab,
     machines: MACHINES,
     runDir: lab.runDir,
     disk: lab.diskPath,

@@ -7,16 +7,17 @@ export function failuresOf(report: Report): string[] {
   if (report.outcome !== 'moved') failed.push(`the machine did not move: ${report.outcome}`);
   if (report.error !== null) failed.push(`${report.error.code}: ${report.error.detail}`);
   if (report.owner !== 'target') failed.push(`the machine is owned by: ${report.owner}`);
-  if (!client.connection_survived) failed.push("the client's connection did not survive");
+  if (client.connection_survived === false) failed.push("the client's connection did not survive");
   if (client.committed === 0) failed.push('the client committed nothing');
   if (client.lost > 0) failed.push(`${client.lost} acknowledged rows are missing`);
   for (const error of client.errors) failed.push(`client: ${error}`);
   if (report.downtime_ms.client === null) failed.push("the client's downtime has no end");
   if (!verification.rows) failed.push('the rows do not agree');
-  if (!verification.memory) failed.push('the memory of the witness changed');
-  if (!verification.file) failed.push('the file of the witness changed');
-  if (!verification.continued) failed.push('uptime, boot or process did not go on');
-  if (!verification.services) failed.push('not all services run in the process that they had');
+  if (verification.memory === false) failed.push('the memory of the witness changed');
+  if (verification.file === false) failed.push('the file of the witness changed');
+  if (verification.continued === false) failed.push('uptime, boot or process did not go on');
+  if (verification.services === false)
+    failed.push('not all services run in the process that they had');
   if (!verification.kernels) failed.push('a kernel complained');
   if (verification.frames === false) failed.push(sayFrames(report));
   if (!verification.disk) failed.push('e2fsck found the disk damaged');

@@ -85,6 +85,13 @@ t.test('the latencies are on the axis of the phases', async (t) => {
   t.strictSame(latencies[0]?.[0], -5008, 'five seconds before the quarantine are kept');
 });
 
+t.test('throughput begins before the request and is on the same axis', async (t) => {
+  const { throughput } = assembleReport(evidence()).client;
+  t.match(throughput, { from_ms: -6010, step_ms: 250 }, 'it did not commit before that');
+  t.equal(throughput?.commits[4], 25, 'a commit every 10 ms');
+  t.equal(throughput?.commits[30], 0, 'none while it stood still');
+});
+
 t.test('a gap after the thaw still counts as downtime', async (t) => {
   const report = assembleReport(evidence({ commits: commits(4980, 9000) }));
   t.equal(report.downtime_ms.client, 4980, 'its end lies before thaw + 2 s');

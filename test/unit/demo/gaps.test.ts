@@ -1,6 +1,7 @@
 import t from 'tap';
 import {
   type Commit,
+  countInSpans,
   findGaps,
   gapIsClosed,
   rateWithin,
@@ -72,4 +73,10 @@ t.test('commits a second within a span', async (t) => {
   t.equal(rateWithin(commits, attempt(100, 400)), 10, 'the end counts, the beginning does not');
   t.equal(rateWithin(commits, attempt(600, 1600)), 0);
   t.equal(rateWithin(commits, attempt(300, 300)), null, 'no time, no rate');
+});
+
+t.test('commits in spans: the last one may be short', async (t) => {
+  const commits = commitsAt(-10, 5, 100, 249, 250, 990, 2000);
+  t.strictSame(countInSpans(commits, attempt(0, 1100), 250), [3, 1, 0, 1, 0]);
+  t.strictSame(countInSpans(commits, attempt(5, 5), 250), []);
 });

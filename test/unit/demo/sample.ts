@@ -78,6 +78,7 @@ export function sampleReport(): Report {
       lost: 0,
       connection_survived: true,
       errors: [],
+      throughput: null,
       commits_per_s: { before: 250, precopy: null },
       latencies: latencies(),
     },

@@ -7,7 +7,7 @@ import { PmsmError } from '../../../../agent/wire/errors.ts';
 import { onInterrupt } from '../../../cleanup.ts';
 import type { Commit } from '../gaps.ts';
 import { decodeCommits, RECORD_BYTES } from './ledger.ts';
-import { type Check, type ClientConfig, type ClientEvent, EventSchema } from './protocol.ts';
+import { type Check, type ClientConfigInput, type ClientEvent, EventSchema } from './protocol.ts';
 
 const INSERTER = new URL('./inserter.ts', import.meta.url).pathname;
 
@@ -21,14 +21,14 @@ export type InNetwork = (argv: string[]) => [string, ...string[]];
 
 export class Client {
   readonly #child: ChildProcess;
-  readonly #config: ClientConfig;
+  readonly #config: ClientConfigInput;
   readonly #events = new EventEmitter<{ event: [ClientEvent]; gone: [] }>();
   readonly #forget: () => void;
   #gone = false;
   #opened_ns = 0n;
   #lastFailure = '';
 
-  private constructor(config: ClientConfig, argv: [string, ...string[]]) {
+  private constructor(config: ClientConfigInput, argv: [string, ...string[]]) {
     const [file, ...args] = argv;
     this.#config = config;
     this.#child = spawn(file, args, { detached: true, stdio: ['pipe', 'pipe', 'inherit'] });
@@ -47,7 +47,7 @@ export class Client {
   }
 
   /** Resolves once the client is connected, has made its table and inserts. */
-  static async start(config: ClientConfig, inNetwork: InNetwork): Promise<Client> {
+  static async start(config: ClientConfigInput, inNetwork: InNetwork): Promise<Client> {
     const argv = inNetwork([process.execPath, INSERTER, JSON.stringify(config)]);
     const client = new Client(config, argv);
     await client.#next('inserting', CONNECT_LIMIT_MS);

@@ -1,12 +1,14 @@
 /**
  * The demo's client: one connection that inserts one row a transaction, as fast as the server
- * answers, and must live through every move. It never reconnects: a connection that breaks stays
- * broken and is reported. Every acknowledged row is recorded with the host's monotonic clock.
+ * answers, and must live through every move. It never reconnects, unless it was told to: a connection
+ * that breaks stays broken and is reported. Every acknowledged row is recorded with the host's
+ * monotonic clock.
  *
  *     inserter.ts CONFIG      (a JSON document, see protocol.ts)
  */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import mysql from 'mysql2/promise';
 import { MAX_ERRORS } from '../report/schema.ts';
 import {
@@ -31,15 +33,19 @@ const MAX_FAILED_IN_A_ROW = 10;
 
 const CONNECT_LIMIT_MS = 60_000;
 const SECOND_LOOK_MS = 15_000;
+/** Between two attempts to connect anew, and how long each may take. */
+const RECONNECT_PAUSE_MS = 100;
+const RECONNECT_LIMIT_MS = 1000;
 
 type Row = Record<string, unknown>;
 
 class Inserter {
   readonly #config: ClientConfig;
-  readonly #connection: mysql.Connection;
+  /** The one that must survive. */
   readonly #connectionId: number;
   readonly #record: number;
   readonly #errors: string[] = [];
+  #connection: mysql.Connection;
   #acknowledged: Summary = NO_ROWS;
   #sequence = 0;
   #broken = false;
@@ -51,6 +57,10 @@ class Inserter {
     this.#connection = connection;
     this.#connectionId = connectionId;
     this.#record = openSync(config.record_path, 'w', 0o644);
+    this.#watch(connection);
+  }
+
+  #watch(connection: mysql.Connection): void {
     connection.on('error', (error: Error) => {
       this.#broken = true;
       this.#note('connection', error);
@@ -82,13 +92,30 @@ class Inserter {
   }
 
   async #insertWhileWanted(): Promise<void> {
-    for (let failed = 0; this.#wanted && !this.#broken; ) {
+    for (let failed = 0; this.#wanted; ) {
+      if (this.#broken && !(this.#config.reconnect && (await this.#reconnect()))) return;
       if (failed >= MAX_FAILED_IN_A_ROW || this.#sequence >= this.#config.max_rows) {
         this.#note('load', new Error(`ended after ${this.#sequence} rows, ${failed} failures`));
         return;
       }
       failed = (await this.#insertOne()) ? 0 : failed + 1;
     }
+  }
+
+  /** Tries until it succeeds, or nobody wants rows any more. */
+  async #reconnect(): Promise<boolean> {
+    this.#connection.destroy();
+    while (this.#wanted) {
+      try {
+        this.#connection = await open(this.#config, RECONNECT_LIMIT_MS);
+        this.#watch(this.#connection);
+        this.#broken = false;
+        return true;
+      } catch {
+        await sleep(RECONNECT_PAUSE_MS);
+      }
+    }
+    return false;
   }
 
   async #insertOne(): Promise<boolean> {
@@ -182,6 +209,7 @@ class Inserter {
     // After a timeout the answer may still come; mysql2 would take it for that of the next statement,
     // which it therefore never sends.
     if (fatal || code === 'PROTOCOL_SEQUENCE_TIMEOUT') this.#broken = true;
+    if (this.#broken && this.#config.reconnect) return;
     const message = `${what}: ${(error as Error).message}`.slice(0, 1000);
     if (this.#errors.length < MAX_ERRORS) this.#errors.push(message);
     say({ event: 'failed', message });

@@ -13,7 +13,9 @@ export const ClientConfigSchema = z.object({
   database: z.string(),
   record_path: z.string(),
   max_rows: z.number().int().positive(),
-  query_timeout_ms: z.number().int().min(60_000),
+  query_timeout_ms: z.number().int().min(1000),
+  /** A client of a service that is restarted: it connects anew until it may, instead of telling of an error. */
+  reconnect: z.boolean().default(false),
 });
 
 export const OrderSchema = z.object({ order: z.enum(['check', 'resume', 'stop']) });
@@ -40,6 +42,7 @@ export const EventSchema = z.discriminatedUnion('event', [
   CheckSchema,
 ]);
 
+export type ClientConfigInput = z.input<typeof ClientConfigSchema>;
 export type ClientConfig = z.infer<typeof ClientConfigSchema>;
 export type Order = z.infer<typeof OrderSchema>['order'];
 export type ClientEvent = z.infer<typeof EventSchema>;

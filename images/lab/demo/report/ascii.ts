@@ -67,7 +67,7 @@ function sayRates({ commits_per_s: { before, precopy } }: Report['client']): str
 /** What was checked and what it cost, for a terminal. */
 export function summarise(report: Report): string {
   const { client, verification: checked, downtime_ms: downtime, memory } = report;
-  const rows: [boolean, string][] = [
+  const rows: [boolean | null, string][] = [
     [client.connection_survived, 'same connection'],
     [checked.rows, `${client.committed} rows acknowledged, ${client.lost} lost`],
     [checked.memory, 'memory unchanged'],
@@ -78,8 +78,10 @@ export function summarise(report: Report): string {
     [checked.kernels, 'no complaint from either kernel'],
   ];
   const { frames } = checked;
-  if (frames !== null) rows.push([frames, sayFrames(report)]);
-  const checks = rows.map(([ok, text]) => `  ${ok ? 'ok ' : 'BAD'} ${text}`);
+  rows.push([frames, sayFrames(report)]);
+  const checks = rows.flatMap(([ok, text]) =>
+    ok === null ? [] : `  ${ok ? 'ok ' : 'BAD'} ${text}`,
+  );
   const sent = `${formatBytes(memory.sent_frozen_bytes)} of ${formatBytes(memory.total_bytes)}`;
   return [
     `  client saw ${formatMs(downtime.client)} (before: ${formatMs(downtime.gap_before)}), ` +

@@ -157,7 +157,7 @@ function mark(ok: boolean): string {
 function checks(report: Report): string {
   const { client, verification } = report;
   const count = formatCount(client.committed);
-  const rows: [boolean, string][] = [
+  const rows: [boolean | null, string][] = [
     [client.connection_survived, 'The client is on the same connection as before'],
     [verification.rows, `Every acknowledged row is there (${count}, ${client.lost} lost)`],
     [verification.memory, '64 MiB of random memory in a process unchanged'],
@@ -168,8 +168,10 @@ function checks(report: Report): string {
     [verification.kernels, 'Neither kernel complained of anything'],
   ];
   const { frames } = verification;
-  if (frames !== null) rows.push([frames, sayFrames(report)]);
-  const list = rows.map(([ok, text]) => `<li>${mark(ok)}<span>${escapeText(text)}</span></li>`);
+  rows.push([frames, sayFrames(report)]);
+  const list = rows.flatMap(([ok, text]) =>
+    ok === null ? [] : `<li>${mark(ok)}<span>${escapeText(text)}</span></li>`,
+  );
   return `<ul class="checks">${list.join('\n')}</ul>`;
 }
 

@@ -12,6 +12,7 @@ const ms = z.number().finite();
 /** Commits kept for the picture of one move; the figures are made from all of them. */
 export const MAX_LATENCIES = 2000;
 export const MAX_ERRORS = 100;
+export const MAX_SPANS = 2000;
 export const MAX_MOVES = 1000;
 /** As many as the orchestrator names. */
 export const MAX_FRAMES = 4096;
@@ -19,25 +20,36 @@ export const MAX_FRAMES = 4096;
 export const ClientSchema = z.object({
   committed: z.number().int().nonnegative(),
   lost: z.number().int().nonnegative(),
-  connection_survived: z.boolean(),
+  /** Null if the way of moving ends every connection, as a shutdown does. */
+  connection_survived: z.boolean().nullable(),
   errors: z.array(z.string().max(1024)).max(MAX_ERRORS),
   /** Commits a second before the attempt, and while memory went over with the machine working. */
   commits_per_s: z
     .object({ before: ms.nonnegative().nullable(), precopy: ms.nonnegative().nullable() })
     .default({ before: null, precopy: null }),
+  /** What it committed in spans of `step_ms`, one after the other; the first begins at `from_ms`. */
+  throughput: z
+    .object({
+      from_ms: ms,
+      step_ms: ms.positive(),
+      commits: z.array(z.number().int().nonnegative()).max(MAX_SPANS),
+    })
+    .nullable()
+    .default(null),
   /** Around the attempt: [start from the quarantine, latency], in ms, oldest first. */
   latencies: z.array(z.tuple([ms, ms.nonnegative()])).max(MAX_LATENCIES),
 });
 
+/** Null is what the way of moving does not even try to keep. */
 export const VerificationSchema = z.object({
   rows: z.boolean(),
   disk: z.boolean(),
-  file: z.boolean(),
-  memory: z.boolean(),
+  file: z.boolean().nullable(),
+  memory: z.boolean().nullable(),
   /** Same boot, same process with the same start time, and the uptime went on. */
-  continued: z.boolean(),
+  continued: z.boolean().nullable(),
   /** Every service runs in the process that it had before, and no unit has failed. */
-  services: z.boolean(),
+  services: z.boolean().nullable(),
   /** Neither machine's kernel has complained, since it was booted, of a bug or of what it watches over. */
   kernels: z.boolean(),
   /** Every page frame that may not differ is what it was; null without `--check`. */

@@ -1,0 +1,69 @@
+/**
+ * `npm run bench`: the same machine, with the same load and client, moved in every way there is, in turn, and
+ * the figures side by side. Written after every run, so that what ends it loses nothing: `--resume` goes on.
+ */
+import { CommanderError } from 'commander';
+import { toPmsmError } from '../../../agent/wire/errors.ts';
+import { wasInterrupted } from '../../cleanup.ts';
+import { inTree } from '../../paths.ts';
+import { textProgress } from '../../progress.ts';
+import { requireWritable } from '../demo/output.ts';
+import { formatMs } from '../demo/report/format.ts';
+import type { Report } from '../demo/report/schema.ts';
+import { failuresOf } from '../demo/verdict.ts';
+import { runCase } from './case.ts';
+import { type BenchOptions, parseOptions } from './options.ts';
+import { renderPage } from './page.ts';
+import { type Case, casesOf, remaining } from './plan.ts';
+import { readRuns, writeRuns, writeWhole } from './results.ts';
+import { summarise } from './summary.ts';
+import { drawTable, legend } from './table.ts';
+
+const FILE = inTree('build/bench/runs.json');
+const PAGE = inTree('build/bench/report.html');
+
+async function bench(options: BenchOptions): Promise<number> {
+  const progress = textProgress();
+  const file = options.json ?? FILE;
+  requireWritable(options.json);
+  const reports = options.resume ? readRuns(file) : [];
+  const left = remaining(options, reports);
+  const all = casesOf(options).length;
+  let failed = 0;
+  for (const [index, wanted] of left.entries()) {
+    progress.note(`\n== ${all - left.length + index + 1} of ${all}: ${nameOf(wanted)}`);
+    const report = await runCase(wanted, options, progress);
+    reports.push(report);
+    if (!report.ok) failed += 1;
+    progress.note(lineOf(report));
+    writeRuns(file, reports);
+    writeWhole(PAGE, renderPage(reports));
+  }
+  const summaries = summarise(reports);
+  process.stdout.write(`\n${drawTable(summaries)}\n\n${legend(summaries).join('\n')}\n${PAGE}\n`);
+  return failed === 0 ? 0 : 1;
+}
+
+const nameOf = ({ engine, memory_mib, load, run }: Case): string =>
+  `${engine}, run ${run} (${memory_mib} MiB, ${load})`;
+
+function lineOf(report: Report): string {
+  const { client, window } = report.downtime_ms;
+  const failures = failuresOf(report).map((failure) => `; ${failure}`);
+  return `${report.engine}: client ${formatMs(client)}, window ${formatMs(window)}${failures.join('')}`;
+}
+
+async function main(): Promise<number> {
+  try {
+    return await bench(parseOptions(process.argv.slice(2)));
+  } catch (thrown) {
+    // The cleanups run and end this process; what fails meanwhile fails because of them.
+    if (wasInterrupted()) await new Promise(() => undefined);
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    const error = toPmsmError(thrown);
+    process.stderr.write(`${error.message}\n${error.remedy}\n`);
+    return error.exitCode;
+  }
+}
+
+process.exitCode = await main();

@@ -1,0 +1,90 @@
+/** The bench's command line. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { z } from 'zod';
+import { PmsmError } from '../../../agent/wire/errors.ts';
+import { DISKS, type LabOptions, labOptionsSchema, NICS } from '../../options.ts';
+import { ENGINES } from './engines/engine.ts';
+import type { Plan } from './plan.ts';
+import { MAX_RUNS } from './results.ts';
+
+const LOADS = ['light', 'oltp'] as const;
+
+/** Without them: every engine, on the machine that the promises are about. */
+const DEFAULT_RUNS = 5;
+
+const BenchSchema = z
+  .strictObject({
+    engines: z.array(z.enum(ENGINES)).min(1),
+    runs: z.int().min(1).max(100),
+    memory_mib: z.array(labOptionsSchema.shape.memory_mib.unwrap()).min(1).max(8),
+    loads: z.array(z.enum(LOADS)).min(1),
+    lab: labOptionsSchema,
+    json: z.string().min(1).nullable(),
+    resume: z.boolean(),
+  })
+  .refine(({ lab, engines }) => lab.disk !== 'nvme' || !engines.includes('hypervisor'), {
+    message: 'QEMU cannot migrate a machine with an NVMe disk: take --disk ahci or virtio',
+  })
+  .refine((bench) => countRuns(bench) <= MAX_RUNS, { message: `more than ${MAX_RUNS} runs` })
+  .refine(({ engines }) => new Set(engines).size === engines.length, {
+    message: 'an engine is named twice',
+  });
+
+export interface BenchOptions extends Plan {
+  readonly lab: LabOptions;
+  readonly json: string | null;
+  readonly resume: boolean;
+}
+
+function countRuns({ engines, runs, memory_mib, loads }: Plan): number {
+  return engines.length * runs * memory_mib.length * loads.length;
+}
+
+export function parseOptions(words: readonly string[]): BenchOptions {
+  const command = makeCommand();
+  command.parse(words, { from: 'user' });
+  const { engines, runs, memory, load, cpus, nic, disk, json, resume } = command.opts();
+  const parsed = BenchSchema.safeParse({
+    engines,
+    runs,
+    memory_mib: memory,
+    loads: load,
+    lab: labOptionsSchema.parse({ cpus, nic, disk }),
+    json: json ?? null,
+    resume,
+  });
+  if (!parsed.success) throw new PmsmError('bad-request', z.prettifyError(parsed.error));
+  return parsed.data;
+}
+
+function makeCommand(): Command {
+  const defaults = labOptionsSchema.parse({});
+  return new Command('npm run bench --')
+    .description('Moves the same machine in different ways, in turn, and compares them.')
+    .option('--engines <names>', `with commas: ${ENGINES.join(', ')}`, list, [...ENGINES])
+    .option('--runs <n>', 'moves with each engine', wholeNumber, DEFAULT_RUNS)
+    .option('--memory <mib>', 'memory of the machines, several with commas', numbers, [
+      defaults.memory_mib,
+    ])
+    .option('--load <kinds>', `with commas: ${LOADS.join(', ')}`, list, ['light'])
+    .option('--cpus <n>', 'CPUs of each machine', wholeNumber, defaults.cpus)
+    .addOption(new Option('--nic <model>', 'network card').choices(NICS).default('virtio'))
+    .addOption(new Option('--disk <model>', 'disk').choices(DISKS).default(defaults.disk))
+    .option('--json <file>', 'the reports of all runs, written after each')
+    .option('--resume', 'go on where the file of --json ends', false)
+    .showHelpAfterError('(--help lists the options)')
+    .exitOverride();
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+function list(text: string): string[] {
+  return text.split(',').filter((name) => name !== '');
+}
+
+function numbers(text: string): number[] {
+  return list(text).map(wholeNumber);
+}

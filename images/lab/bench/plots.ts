@@ -1,0 +1,235 @@
+/** The pictures of a bench's page, drawn by Observable Plot into SVG that needs no script. */
+import * as Plot from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+import { STEPS } from '../../../agent/wire/phases.gen.ts';
+import { formatBytes } from '../demo/report/format.ts';
+import { median } from '../demo/report/median.ts';
+import type { Report } from '../demo/report/schema.ts';
+import { ENGINES, type EngineName } from './engines/engine.ts';
+import { isOf, type Setting } from './plan.ts';
+import { settingsIn, summarise } from './summary.ts';
+
+const STEP_NAMES: ReadonlySet<string> = new Set(STEPS.map((step) => step.name));
+const WIDTH = 1120;
+const ROW_PX = 34;
+const MIB = 2 ** 20;
+
+/** Told apart without colours, too: every picture names its engines. */
+const COLORS: Readonly<Record<EngineName, string>> = {
+  cold: '#7d8796',
+  swap: '#a07a3f',
+  full: '#8146e0',
+  delta: '#d9770a',
+  hypervisor: '#2f6fed',
+};
+
+const color = { domain: [...ENGINES], range: ENGINES.map((name) => COLORS[name]) };
+
+/** A picture with its title; null if there is nothing to be seen. */
+export interface Picture {
+  readonly title: string;
+  readonly note: string;
+  readonly svg: string;
+}
+
+function draw(options: Plot.PlotOptions): string {
+  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const style = { background: 'none', fontSize: '12px', overflow: 'visible' };
+  return Plot.plot({ width: WIDTH, style, ...options, document: document as never }).outerHTML;
+}
+
+const nameOf = ({ load, memory_mib }: Setting): string =>
+  `${load}, ${formatBytes(memory_mib * MIB)}`;
+
+const good = (reports: readonly Report[]): Report[] => reports.filter(({ ok }) => ok);
+
+export function picturesOf(reports: readonly Report[]): Picture[] {
+  return [downtimes, windows, throughputs, byMemory, byChange].flatMap(
+    (picture) => picture(good(reports)) ?? [],
+  );
+}
+
+function downtimes(reports: readonly Report[]): Picture | null {
+  const dots = settingsIn(reports).flatMap((setting) =>
+    ENGINES.flatMap((engine) =>
+      reports
+        .filter((report) => isOf(report, { engine, ...setting }))
+        .flatMap(({ downtime_ms }) =>
+          downtime_ms.client === null
+            ? []
+            : { engine, setting: nameOf(setting), ms: downtime_ms.client },
+        ),
+    ),
+  );
+  if (dots.length === 0) return null;
+  const settings = new Set(dots.map(({ setting }) => setting)).size;
+  const present = ENGINES.filter((name) => dots.some(({ engine }) => engine === name));
+  return {
+    title: 'Downtime by engine',
+    note: 'Each run as the client saw it, on a logarithmic axis; the line is the median.',
+    svg: draw({
+      height: 60 + settings * (present.length * ROW_PX + 20),
+      marginLeft: 90,
+      marginRight: 110,
+      x: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
+      y: { domain: present, label: null },
+      fy: { label: null },
+      color,
+      marks: [
+        Plot.dot(dots, { x: 'ms', y: 'engine', fy: 'setting', fill: 'engine', fillOpacity: 0.35 }),
+        Plot.tickX(
+          dots,
+          Plot.groupY(
+            { x: 'median' },
+            { x: 'ms', y: 'engine', fy: 'setting', stroke: 'engine', strokeWidth: 3 },
+          ),
+        ),
+      ],
+    }),
+  };
+}
+
+interface Piece {
+  readonly engine: string;
+  readonly phase: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The phases of the window one after the other, each with its median: they need not add up to the median of the whole. */
+function windows(reports: readonly Report[]): Picture | null {
+  const pieces = settingsIn(reports).flatMap((setting) =>
+    ENGINES.flatMap((engine) => {
+      const mine = reports.filter((report) => isOf(report, { engine, ...setting }));
+      return mine.some(({ downtime_ms }) => downtime_ms.window !== null)
+        ? piecesOf(`${engine}, ${nameOf(setting)}`, mine)
+        : [];
+    }),
+  );
+  if (pieces.length === 0) return null;
+  const bars = new Set(pieces.map(({ engine }) => engine)).size;
+  return {
+    title: 'What the window is made of',
+    note: 'Median of each phase. The target loads while the source sends, so only what follows each other is drawn.',
+    svg: draw({
+      height: 70 + bars * ROW_PX,
+      marginLeft: 170,
+      x: { grid: true, label: 'from the quarantine, ms' },
+      y: { label: null },
+      color: { legend: true, scheme: 'tableau10' },
+      marks: [
+        Plot.barX(pieces, { x1: 'from', x2: 'to', y: 'engine', fill: 'phase', inset: 0.5 }),
+        Plot.text(
+          pieces.filter(({ from, to }) => to - from > 40),
+          { x: (d: Piece) => (d.from + d.to) / 2, y: 'engine', text: 'phase', fill: 'white' },
+        ),
+      ],
+    }),
+  };
+}
+
+function piecesOf(engine: string, reports: readonly Report[]): Piece[] {
+  const first = reports[0];
+  const names = (first?.phases ?? [])
+    .filter(({ name, start_ms }) => start_ms >= 0 && !STEP_NAMES.has(name))
+    .map(({ name }) => name);
+  let at = 0;
+  return names.flatMap((phase) => {
+    const durations = reports.flatMap(
+      ({ phases }) => phases.find(({ name }) => name === phase)?.duration_ms ?? [],
+    );
+    const length = median(durations) ?? 0;
+    at += length;
+    return length > 0 ? [{ engine, phase, from: at - length, to: at }] : [];
+  });
+}
+
+/** Of the run with the median downtime. */
+function throughputs(reports: readonly Report[]): Picture | null {
+  const [setting] = settingsIn(reports);
+  if (setting === undefined) return null;
+  const lines = ENGINES.flatMap((engine) => {
+    const mine = reports
+      .filter((report) => isOf(report, { engine, ...setting }))
+      .sort((a, b) => (a.downtime_ms.client ?? 0) - (b.downtime_ms.client ?? 0));
+    const report = mine[mine.length >> 1];
+    const rate = report?.client.throughput;
+    return (rate?.commits ?? []).map((commits, index) => ({
+      engine,
+      s: ((rate?.from_ms ?? 0) + index * (rate?.step_ms ?? 0)) / 1000,
+      rate: (commits / (rate?.step_ms ?? 1)) * 1000,
+    }));
+  });
+  if (lines.length === 0) return null;
+  const present = ENGINES.filter((name) => lines.some(({ engine }) => engine === name));
+  return {
+    title: "The client's throughput",
+    note: `Commits a second around the run with the median downtime (${nameOf(setting)}); 0 is when the machine stops.`,
+    svg: draw({
+      height: 60 + present.length * 90,
+      marginRight: 90,
+      x: { grid: true, label: 'from the stop, s' },
+      y: { label: 'commits a second', grid: true, ticks: 3 },
+      fy: { domain: present, label: null },
+      color,
+      marks: [
+        Plot.areaY(lines, {
+          x: 's',
+          y: 'rate',
+          fy: 'engine',
+          fill: 'engine',
+          fillOpacity: 0.3,
+          curve: 'step',
+        }),
+        Plot.lineY(lines, { x: 's', y: 'rate', fy: 'engine', stroke: 'engine', curve: 'step' }),
+        Plot.ruleX([0], { strokeDasharray: '3 3' }),
+      ],
+    }),
+  };
+}
+
+function byMemory(reports: readonly Report[]): Picture | null {
+  const points = summarise(reports).filter(({ client_ms }) => client_ms !== null);
+  if (new Set(points.map(({ memory_mib }) => memory_mib)).size < 2) return null;
+  return {
+    title: 'Downtime against memory',
+    note: 'Medians for the client. What is in use stays the same: more memory is more free memory.',
+    svg: draw({
+      height: 320,
+      x: { type: 'log', base: 2, label: 'memory of the machine, MiB', tickFormat: 'd' },
+      y: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
+      color: { ...color, legend: true },
+      marks: [
+        Plot.line(points, { x: 'memory_mib', y: 'client_ms', stroke: 'engine' }),
+        Plot.dot(points, { x: 'memory_mib', y: 'client_ms', fill: 'engine' }),
+      ],
+    }),
+  };
+}
+
+/** What changed is what is sent in the window, where memory goes ahead. */
+function byChange(reports: readonly Report[]): Picture | null {
+  const points = reports.flatMap(({ engine, memory, downtime_ms, environment }) =>
+    memory.sent_frozen_bytes === null || downtime_ms.window === null
+      ? []
+      : {
+          engine,
+          mib: memory.sent_frozen_bytes / MIB,
+          ms: downtime_ms.window,
+          load: environment.load,
+        },
+  );
+  if (points.length < 2) return null;
+  return {
+    title: 'The window against what changed',
+    note: 'Each run: what was sent while the machine stood still, and for how long it did.',
+    svg: draw({
+      height: 320,
+      x: { type: 'log', grid: true, label: 'sent in the window, MiB', tickFormat: '~s' },
+      y: { type: 'log', grid: true, label: 'window, ms', tickFormat: '~s' },
+      color: { ...color, legend: true },
+      symbol: { legend: true },
+      marks: [Plot.dot(points, { x: 'mib', y: 'ms', stroke: 'engine', symbol: 'load' })],
+    }),
+  };
+}

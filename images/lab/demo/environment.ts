@@ -1,0 +1,26 @@
+/** What a move is made with, for its report. */
+import type { DemoOptions } from './options.ts';
+import type { Environment } from './report/schema.ts';
+import type { Stage } from './stage.ts';
+
+export async function describeEnvironment(
+  stage: Stage,
+  options: Pick<DemoOptions, 'lab' | 'load'>,
+): Promise<Environment> {
+  const { lab, load } = options;
+  const kernel = (await stage.onHost('uname -r')).trim();
+  const server = { mysql: 'mysqld', mariadb: 'mariadbd' }[lab.database];
+  const said = await stage.onHost(`${server} --version`);
+  const version = /Ver (\S+)/.exec(said)?.[1] ?? 'unknown';
+  return {
+    accelerator: stage.accelerator,
+    cpus: lab.cpus,
+    memory_mib: lab.memory_mib,
+    nic: lab.single_nic ? `${lab.nic}, single` : lab.nic,
+    disk: lab.disk,
+    kernel: `${kernel} (${[lab.kernel, lab.standby_kernel].filter(Boolean).join(', standby: ')})`,
+    database: `${lab.database} ${version}`,
+    load,
+    run: new Date().toISOString(),
+  };
+}

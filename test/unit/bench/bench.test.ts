@@ -1,0 +1,193 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { resolve } from 'node:path';
+import t from 'tap';
+import { type EngineName, movedBy } from '../../../images/lab/bench/engines/engine.ts';
+import { parseOptions } from '../../../images/lab/bench/options.ts';
+import { renderPage } from '../../../images/lab/bench/page.ts';
+import { casesOf, type Plan, remaining } from '../../../images/lab/bench/plan.ts';
+import { picturesOf } from '../../../images/lab/bench/plots.ts';
+import { readRuns, writeRuns } from '../../../images/lab/bench/results.ts';
+import { secondWorst, summarise } from '../../../images/lab/bench/summary.ts';
+import { drawMarkdown, drawTable } from '../../../images/lab/bench/table.ts';
+import { settledAt } from '../../../images/lab/demo/migrate.ts';
+import type { Report } from '../../../images/lab/demo/report/schema.ts';
+import { failuresOf } from '../../../images/lab/demo/verdict.ts';
+import { refusedReport, sampleReport } from '../demo/sample.ts';
+
+const PLAN: Plan = {
+  engines: ['full', 'delta', 'hypervisor'],
+  runs: 2,
+  memory_mib: [2048],
+  loads: ['light'],
+};
+
+function ran(engine: EngineName, client: number, memory_mib = 2048): Report {
+  const sample = sampleReport();
+  return {
+    ...sample,
+    engine,
+    downtime_ms: { ...sample.downtime_ms, client },
+    environment: { ...sample.environment, memory_mib },
+  };
+}
+
+t.test('engines take turns, and none always comes first', async (t) => {
+  const cases = casesOf(PLAN).map(({ engine, run }) => `${engine} ${run}`);
+  t.strictSame(cases, ['full 1', 'delta 1', 'hypervisor 1', 'delta 2', 'hypervisor 2', 'full 2']);
+});
+
+t.test('what has been run is not run again, whether it held or not', async (t) => {
+  const done = [ran('full', 3000), { ...refusedReport(), engine: 'delta' }];
+  const left = remaining(PLAN, done).map(({ engine, run }) => `${engine} ${run}`);
+  t.strictSame(left, ['hypervisor 1', 'delta 2', 'hypervisor 2', 'full 2']);
+  t.equal(remaining({ ...PLAN, memory_mib: [8192] }, done).length, 6, 'another machine');
+  t.strictSame(remaining({ ...PLAN, runs: 1, engines: ['full'] }, done), []);
+});
+
+t.test('ratios, medians and the second-worst', async (t) => {
+  const reports = [
+    ...[190, 200, 210, 900].map((ms) => ran('hypervisor', ms)),
+    ...[500, 400, 2000, 450].map((ms) => ran('delta', ms)),
+    ran('full', 4100),
+    ran('full', 9000, 8192),
+    { ...ran('delta', 60_000), ok: false },
+  ];
+  const found = summarise(reports);
+  t.strictSame(
+    found.map(({ memory_mib, engine }) => `${memory_mib} ${engine}`),
+    ['2048 full', '2048 delta', '2048 hypervisor', '8192 full'],
+  );
+  const [full, delta, hypervisor, large] = found;
+  t.match(delta, { runs: 5, held: 4, client_ms: 475, client_second_worst_ms: 500 });
+  t.equal(delta?.to_hypervisor, 475 / 205);
+  t.equal(delta?.to_full, 475 / 4100);
+  t.equal(delta?.second_worst_to_hypervisor, 500 / 210);
+  t.match(hypervisor, { to_hypervisor: 1, to_full: 205 / 4100 });
+  t.match(full, { to_full: 1, to_hypervisor: 20 });
+  t.match(large, { to_full: 1, to_hypervisor: null }, 'only the same machine is compared');
+  t.equal(secondWorst([]), null);
+  t.equal(secondWorst([5]), 5);
+});
+
+t.test('tables say what was not measured with nothing', async (t) => {
+  const text = drawTable(summarise([ran('full', 4100)]));
+  t.match(text, /^load\s+memory\s+engine/);
+  t.match(text, /light\s+2048 MiB\s+full\s+1\.00 x\s+4\.10 s/);
+  t.match(drawMarkdown(summarise([ran('full', 4100)])), '| light | 2048 MiB | full |  | 1.00 x |');
+});
+
+t.test('a passage without an orchestrator is a report like any other', async (t) => {
+  const moved = movedBy({
+    engine: 'hypervisor',
+    begin_ns: 1_000_000_000n,
+    stopped_ns: 3_000_000_000n,
+    end_ns: 3_100_000_000n,
+    window_ms: 44,
+    spans: [{ name: 'switch', side: 'target', begin_ns: 3_000_000_000n, end_ns: 3_044_000_000n }],
+    memory_bytes: 2 ** 31,
+    sent_bytes: 255_000_000,
+  });
+  t.strictSame(moved.report.phases, [
+    { name: 'switch', side: 'target', start_ms: 0, duration_ms: 44 },
+  ]);
+  t.equal(moved.zero_ns, 3_000_000_000n);
+  t.equal(settledAt(moved), moved.end_ns);
+});
+
+t.test('what a shutdown cannot keep does not count against it', async (t) => {
+  const sample = sampleReport();
+  const booted: Report = {
+    ...sample,
+    client: { ...sample.client, connection_survived: null },
+    verification: {
+      ...sample.verification,
+      memory: null,
+      file: null,
+      continued: null,
+      services: null,
+    },
+  };
+  t.strictSame(failuresOf(booted), []);
+  t.match(failuresOf({ ...booted, client: { ...booted.client, lost: 3 } }), [/3 acknowledged/]);
+});
+
+t.test('the page has the figures, the pictures and what did not hold', async (t) => {
+  const rate = { from_ms: -5000, step_ms: 250, commits: Array.from({ length: 40 }, (_, i) => i) };
+  const measured = (report: Report): Report => ({
+    ...report,
+    client: { ...report.client, throughput: rate },
+  });
+  const reports = [
+    measured(ran('delta', 500)),
+    measured(ran('hypervisor', 200)),
+    ran('delta', 700, 8192),
+    { ...refusedReport(), engine: 'full' },
+  ];
+  const titles = picturesOf(reports).map(({ title }) => title);
+  t.strictSame(titles, [
+    'Downtime by engine',
+    'What the window is made of',
+    "The client's throughput",
+    'Downtime against memory',
+    'The window against what changed',
+  ]);
+  const page = renderPage(reports);
+  t.match(page, '2.5 times as long as a hypervisor');
+  t.match(page, 'kernel-mismatch: 6.12.107-1 and 6.12.110-1');
+  t.equal(page.split('<svg').length - 1 >= titles.length, true);
+  t.notMatch(page, /<script|https?:\/\/(?!www\.w3\.org)/, 'nothing is loaded from elsewhere');
+  t.strictSame(picturesOf([]), [], 'nothing to be seen');
+  t.match(renderPage([]), 'Nothing has been run');
+});
+
+t.test('the file is read as it was written, and a wrong one is refused', async (t) => {
+  const directory = mkdtempSync(resolve(tmpdir(), 'pmsm-bench-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const file = resolve(directory, 'runs.json');
+  t.strictSame(readRuns(file), []);
+  writeRuns(file, [sampleReport(), refusedReport()]);
+  t.strictSame(readRuns(file), [sampleReport(), refusedReport()]);
+  writeFileSync(file, '{"version":2,"runs":[]}');
+  t.throws(() => readRuns(file), { code: 'bad-request' });
+});
+
+t.test('the command line', async (t) => {
+  t.match(parseOptions([]), {
+    engines: ['cold', 'swap', 'full', 'delta', 'hypervisor'],
+    runs: 5,
+    memory_mib: [2048],
+    loads: ['light'],
+    lab: { nic: 'virtio', disk: 'ahci', cpus: 1 },
+    json: null,
+    resume: false,
+  });
+  t.match(
+    parseOptions(
+      '--engines delta,full --runs 20 --memory 2048,8192 --load light,oltp --cpus 2 --nic e1000e --disk virtio --json f --resume'.split(
+        ' ',
+      ),
+    ),
+    {
+      engines: ['delta', 'full'],
+      runs: 20,
+      memory_mib: [2048, 8192],
+      loads: ['light', 'oltp'],
+      lab: { nic: 'e1000e', disk: 'virtio', cpus: 2 },
+      json: 'f',
+      resume: true,
+    },
+  );
+  for (const words of [
+    ['--engines', 'warm'],
+    ['--engines', ''],
+    ['--engines', 'full,full'],
+    ['--runs', '0'],
+    ['--memory', '1'],
+    ['--memory', '2048,much'],
+    ['--load', 'heavy'],
+    ['--disk', 'nvme'],
+  ]) {
+    t.throws(() => parseOptions(words), Error, words.join(' '));
+  }
+});
