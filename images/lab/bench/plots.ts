@@ -96,7 +96,7 @@ interface Piece {
   readonly to: number;
 }
 
-/** The phases of the window one after the other, each with its median: they need not add up to the median of the whole. */
+/** The phases of the window one after the other, each with its median: these need not add up to that of the whole. */
 function windows(reports: readonly Report[]): Picture | null {
   const pieces = settingsIn(reports).flatMap((setting) =>
     ENGINES.flatMap((engine) => {
