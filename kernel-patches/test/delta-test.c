@@ -13,6 +13,8 @@
 #define _GNU_SOURCE
 #include "delta-log.h"
 #include "delta-work.h"
+#include "delta-vacate.h"
+#include "delta-loader.h"
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 
@@ -42,7 +44,7 @@ static struct snapshot_live live_request(uint32_t flags, uint64_t next_pfn)
 /* One round over all memory; what was read goes to the disk. The pages read. */
 static uint64_t read_round(int fd, uint32_t flags, bool keep, struct snapshot_live *sum)
 {
-	uint64_t next = 0, read_pages = 0;
+	uint64_t next = 0, read_pages = 0, wrong = 0;
 	double start = now(), longest = 0;
 
 	*sum = (struct snapshot_live) { 0 };
@@ -57,6 +59,8 @@ static uint64_t read_round(int fd, uint32_t flags, bool keep, struct snapshot_li
 		sum->saveable += io.saveable;
 		sum->changed += io.changed;
 		read_pages += io.data_nr;
+		for (uint64_t i = 0; i < io.frames_nr; i++)
+			wrong += is_vacated(frames[i] & ~SNAPSHOT_FRAME_ZERO);
 		if (keep && io.frames_nr) {
 			put_record(RECORD_FRAMES, io.frames_nr, io.data_nr, 0);
 			put(frames, whole_pages(io.frames_nr * sizeof(uint64_t)));
@@ -66,6 +70,7 @@ static uint64_t read_round(int fd, uint32_t flags, bool keep, struct snapshot_li
 	printf("# round flags %u: %llu frames, %llu changed, %llu pages, %.0f ms\n", flags,
 	       (unsigned long long)sum->saveable, (unsigned long long)sum->changed,
 	       (unsigned long long)read_pages, (now() - start) * 1e3);
+	check(!wrong, "no vacated frame is read", (long)wrong);
 	/* The helper takes it for a stall if nothing moves for two seconds. */
 	check(longest < 1, "no call is long, whatever the machine's speed", (long)(longest * 1e3));
 	return read_pages;
@@ -207,7 +212,7 @@ static void phase_times(int fd)
 	}
 }
 
-static void save_image(int fd)
+static void save_image(int fd, uint64_t saveable)
 {
 	struct snapshot_live io = live_request(0, 0);
 	__kernel_loff_t size = 0;
@@ -222,6 +227,8 @@ static void save_image(int fd)
 
 		if (ret <= 0 || ret % (long)PAGE)
 			fatal("read image");
+		if (!done)
+			check_image_list(data, (size_t)ret, (long)saveable);
 		put(data, (size_t)ret);
 		done += (uint64_t)ret;
 	}
@@ -244,6 +251,12 @@ static int source(void)
 	test_misuse();
 	test_forbidden();
 	fd = live_device();
+	test_vacate(fd);
+	vacate(fd);
+	close(fd);
+	check(beats(), "the machine goes on", 0);
+	fd = live_device();
+	vacate(fd);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	test_collisions(fd, works[0]);
 	for (unsigned int i = 0; i < WRITERS; i++)
@@ -268,7 +281,7 @@ static int source(void)
 		d = outcome(fd);
 		check(d.zero + d.same + d.copied == d.saveable && !d.missing, "the sum", 0);
 		check(d.copied < d.saveable / 4, "most of it is left out", (long)d.copied);
-		save_image(fd);
+		save_image(fd, d.saveable);
 		/* Its processes stay frozen for good. */
 		printf("1..%u\ndone, %u failures\n", checks, failures);
 		fflush(stdout);
@@ -305,7 +318,7 @@ static struct snapshot_preload preload_request(uint64_t frames_nr, uint64_t data
 
 static int preload_device(void)
 {
-	struct snapshot_preload_begin begin = { .size = sizeof(begin), .reserve_pages = 4096 };
+	struct snapshot_preload_begin begin = { .size = sizeof(begin), .reserve_pages = 2048 };
 	int fd = open("/dev/snapshot", O_WRONLY | O_CLOEXEC);
 	double start = now();
 
@@ -315,6 +328,7 @@ static int preload_device(void)
 		fatal("SNAPSHOT_PRELOAD_BEGIN");
 	printf("# %llu frames owned, format %u, %.0f ms\n", (unsigned long long)begin.owned_pages,
 	       begin.format, (now() - start) * 1e3);
+	owned_pages = begin.owned_pages;
 	return fd;
 }
 
@@ -390,6 +404,7 @@ static void test_preload_misuse(void)
 	close(fd);
 
 	fd = preload_device();
+	test_image_ram();
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, &begin), -EINVAL);
 	begin.reserve_pages = 0;
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, &begin), -EBUSY);
@@ -397,6 +412,9 @@ static void test_preload_misuse(void)
 	io = preload_request(1, 0);
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD, &io), -EINVAL);
 	frames[0] = 0; /* firmware's */
+	io = preload_request(1, 0);
+	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD, &io), -EINVAL);
+	frames[0] = firmware_frame();
 	io = preload_request(1, 0);
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD, &io), -EINVAL);
 	frames[0] = 1000; /* no data for it */

@@ -27,6 +27,7 @@ const PROGRAMS = [
   'track-test',
   'track-stress',
 ] as const;
+const WORDS = ['console=ttyS0', 'panic=-1', 'quiet'];
 const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static'];
 
 const directory = t.testdir({});
@@ -60,17 +61,21 @@ interface Case {
   memory_mib: number;
   cpus: number;
   roles: readonly ('source' | 'target')[];
+  /** What the target's kernel uses itself of its memory. */
+  loader_mib?: number;
   /** The disk has a file system, and a second one has one with inline data. */
   file_systems?: boolean;
 }
 
-async function runMachine(role: string, { program, memory_mib, cpus }: Case): Promise<string> {
+async function runMachine(role: string, one: Case): Promise<string> {
+  const { program, memory_mib, cpus, loader_mib } = one;
+  const loader = loader_mib === undefined || role === 'source' ? [] : smallLoader(loader_mib);
   const argv: [string, ...string[]] = [
     'qemu-system-x86_64',
     ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-smp', `${cpus}`, '-m', `${memory_mib}`],
     ...['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
     ...['-kernel', kernel.image, '-initrd', resolve(directory, 'initramfs')],
-    ...['-append', `console=ttyS0 panic=-1 quiet test=${program} role=${role}`],
+    ...['-append', [...WORDS, ...loader, `test=${program}`, `role=${role}`].join(' ')],
     ...['-drive', `file=${resolve(directory, 'disk')},if=none,id=disk,format=raw,cache=unsafe`],
     ...['-device', 'virtio-blk-pci,drive=disk'],
     ...['-drive', `file=${resolve(directory, 'small')},if=none,id=small,format=raw,cache=unsafe`],
@@ -79,6 +84,8 @@ async function runMachine(role: string, { program, memory_mib, cpus }: Case): Pr
   const ended = await runCommand({ argv, cwd: directory, timeout_ms: MACHINE_LIMIT_MS });
   return `${ended.output.replaceAll('\r', '')}\n# ended with ${ended.code}\n`;
 }
+
+const smallLoader = (mib: number): string[] => [`mem=${mib}M`, `hibernate_loader=${mib}M`];
 
 /** A machine's own TAP: each of its checks is one here. */
 function checkOutput(t: Test, role: string, output: string): void {
@@ -93,6 +100,7 @@ const CASES: Case[] = [
   { program: 'snapshot-test', memory_mib: 1024, cpus: 1, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 1, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH },
+  { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH, loader_mib: 96 },
   { program: 'poison-test', memory_mib: 512, cpus: 1, roles: ['source'] },
   { program: 'track-test', memory_mib: 768, cpus: 1, roles: ['source'], file_systems: true },
   { program: 'track-test', memory_mib: 768, cpus: 2, roles: ['source'], file_systems: true },
@@ -116,7 +124,8 @@ async function makeDisks({ file_systems }: Case): Promise<void> {
 }
 
 for (const one of CASES) {
-  t.test(`${one.program}, ${one.cpus} CPU`, async (t) => {
+  const loader = one.loader_mib === undefined ? '' : `, a loader of ${one.loader_mib} MiB`;
+  t.test(`${one.program}, ${one.cpus} CPU${loader}`, async (t) => {
     await makeDisks(one);
     for (const role of one.roles) checkOutput(t, role, await runMachine(role, one));
     truncateSync(resolve(directory, 'disk'), 0);
