@@ -146,6 +146,7 @@ static void set_clock(uint64_t realtime_ns, uint64_t received_ns)
 static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t received_ns)
 {
 	edge_mark(a, PMSM_PHASE_THAW, PMSM_EDGE_BEGIN);
+	be_urgent(true);
 	/* From go on this body is the machine: if we die half-way, the guard does the rest. */
 	state_move(&a->state, STATE_RESUMED, STATE_OWNER);
 	guard_set(&a->guard, GUARD_RECOVER);
@@ -190,6 +191,11 @@ int rehome(struct attempt *a)
 
 	edge_mark(a, PMSM_PHASE_ALIVE, PMSM_EDGE_BEGIN);
 	edge_mark(a, PMSM_PHASE_REHOME, PMSM_EDGE_BEGIN);
+	/*
+	 * Nobody else runs but threads of the kernel, and those are to: they make the disks answer
+	 * again, which everybody will wait for.
+	 */
+	be_urgent(false);
 	fault_strike(a, PMSM_PHASE_ALIVE);
 	take_mac(a);
 	take_address(a);

@@ -46,7 +46,7 @@ static void write_text(const char *path, const char *text)
  */
 static void settle_memory(void)
 {
-	uint64_t kb = facts_total_bytes() / 1024 / MIN_FREE_SHARE;
+	uint64_t kb = facts_own_bytes() / 1024 / MIN_FREE_SHARE;
 	char text[32];
 
 	if (kb < MIN_FREE_LOW_KB)
@@ -73,6 +73,21 @@ static void settle_disks(void)
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		write_text(found.gl_pathv[i], "temporary write through");
 	globfree(&found);
+}
+
+/*
+ * To stop a device, a driver waits until nobody looks at what it takes away any more: for RCU's
+ * grace periods, one after the other; freezing a SCSI disk alone waits for two. Each takes a few
+ * ticks even if every processor is idle, since that is how long RCU waits before it looks around.
+ * The kernel expedites those of synchronize_rcu() when it makes an image, but not while it loads
+ * one, and those that are waited for with a callback never: for these RCU looks around at once. It
+ * costs processor time, which nobody else wants here. Stopping the devices (a SATA disk, one
+ * emulated CPU, 250 Hz) took 64 ms, and takes 25 ms.
+ */
+static void settle_grace_periods(void)
+{
+	write_text("/sys/kernel/rcu_expedited", "1");
+	write_text("/sys/module/rcutree/parameters/jiffies_till_first_fqs", "0");
 }
 
 static bool take_options(struct standby *s, int argc, char **argv)
@@ -140,6 +155,7 @@ static int run_standby(int argc, char **argv)
 	}
 	settle_memory();
 	settle_disks();
+	settle_grace_periods();
 	standby_run(s);
 	return 1;
 }
