@@ -15,6 +15,8 @@ export const labOptionsSchema = z.strictObject({
   kernel: z.enum(KERNELS).default('patched'),
   /** What a standby boots, if not the same: two builds can move a machine between them (engine delta). */
   standby_kernel: z.enum(KERNELS).optional(),
+  /** A standby's kernel uses so much, and keeps the rest for images of the engine delta; all of it if not given. */
+  standby_memory_mib: z.int().min(96).max(65536).optional(),
   database: z.enum(DATABASES).default('mysql'),
   /** Further Debian packages on the host; the names that Debian's policy allows. */
   packages: z

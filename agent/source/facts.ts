@@ -35,6 +35,8 @@ export const FactsSchema = z.looseObject({
   memory: z.looseObject({
     total_bytes: count,
     present_pages: count.nullish(),
+    /** Of all that, what the kernel keeps for images of the engine delta and does not use itself. */
+    image_ram_bytes: count.nullish(),
     map: z.array(z.unknown()).max(1024).default([]),
     /** Null where the kernel does not show the firmware's map. */
     map_digest: text.nullish(),

@@ -302,6 +302,13 @@ export class Machine {
     return ['-drive', drive, '-device', device];
   }
 
+  /** `mem=` as well, which the randomised placing of a hardened kernel looks at. */
+  #smallLoader(): string[] {
+    const { standby_memory_mib } = this.#board.options;
+    if (standby_memory_mib === undefined) return [];
+    return [`mem=${standby_memory_mib}M`, `hibernate_loader=${standby_memory_mib}M`];
+  }
+
   #commandLine(role: Role, more: readonly string[]): string {
     const { options } = this.#board;
     const single = options.single_nic;
@@ -324,7 +331,7 @@ export class Machine {
       `pmsm.interface=${single ? 'eth0' : 'eth1'}`,
       `pmsm.orchestrator=${CLIENT_MIGRATION_ADDRESS}:${CONTROL_PORT}`,
       ...(single ? ['pmsm.single-nic'] : []),
-      ...(role === 'standby' ? ['pmsm.standby'] : []),
+      ...(role === 'standby' ? ['pmsm.standby', ...this.#smallLoader()] : []),
       ...more,
     ].join(' ');
   }

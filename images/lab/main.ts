@@ -39,6 +39,7 @@ function program(): Command {
     .addOption(
       new Option('--standby-kernel <kind>', "a standby's, if not the same").choices(KERNELS),
     )
+    .option('--standby-memory <MiB>', 'what a standby uses itself (engine delta)', wholeNumber)
     .addOption(new Option('--database <server>', 'which database').choices(DATABASES))
     .option('--packages <a,b>', 'further Debian packages on the host')
     .option('--single-nic', 'the migration address shares the service NIC')
@@ -73,13 +74,15 @@ interface UpFlags {
   packages?: string;
   singleNic?: boolean;
   standbyKernel?: string;
+  standbyMemory?: number;
 }
 
 function optionsOf(flags: UpFlags & Record<string, unknown>): LabOptions {
-  const { memory, packages, singleNic, standbyKernel, ...same } = flags;
+  const { memory, packages, singleNic, standbyKernel, standbyMemory, ...same } = flags;
   return parseOptions({
     ...same,
     ...(standbyKernel === undefined ? {} : { standby_kernel: standbyKernel }),
+    ...(standbyMemory === undefined ? {} : { standby_memory_mib: standbyMemory }),
     ...(memory === undefined ? {} : { memory_mib: memory }),
     ...(packages === undefined ? {} : { packages: packages.split(',').filter(Boolean) }),
     ...(singleNic === undefined ? {} : { single_nic: singleNic }),
@@ -194,10 +197,9 @@ async function status(lab: string): Promise<void> {
 
 function describeState(state: LabState, seen: Record<string, string> = {}): string {
   const { memory_mib, cpus, nic, disk, kernel, database, packages, single_nic } = state.options;
-  const { standby_kernel } = state.options;
-  const kernels = standby_kernel
-    ? `${kernel} kernel (standby: ${standby_kernel})`
-    : `${kernel} kernel`;
+  const { standby_kernel, standby_memory_mib: own_mib } = state.options;
+  const standby = [standby_kernel, own_mib && `uses ${own_mib} MiB`].filter(Boolean).join(', ');
+  const kernels = standby ? `${kernel} kernel (standby: ${standby})` : `${kernel} kernel`;
   const lines = [
     `lab ${state.name}: ${state.phase}, ${state.accelerator}, ${memory_mib} MiB, ${cpus} CPU, ` +
       `${nic}${single_nic ? ' (one NIC)' : ''}, ${disk}, ${kernels}, ${database}` +

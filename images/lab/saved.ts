@@ -33,11 +33,13 @@ function variant({
   nic,
   disk,
   memory_mib,
+  standby_memory_mib,
   cpus,
   single_nic,
 }: LabOptions): string {
   const nics = single_nic ? `single-${nic}` : nic;
-  return ['pair', kernel, database, nics, disk, memory_mib, cpus].join('-');
+  const memory = standby_memory_mib ? `${memory_mib}.${standby_memory_mib}` : memory_mib;
+  return ['pair', kernel, database, nics, disk, memory, cpus].join('-');
 }
 
 export async function savedPair(

@@ -92,12 +92,17 @@ function formatText({ kernel }: Facts): string {
   return format > 0 ? `${kernel.release} (image format ${format})` : `${kernel.release} (none)`;
 }
 
-function compareMemorySize(source: Facts, target: Facts): Finding {
+function compareMemorySize(source: Facts, target: Facts, engine: Engine): Finding {
   const differences = unequal([
     ['total bytes', source.memory.total_bytes, target.memory.total_bytes],
     ['present pages', source.memory.present_pages, target.memory.present_pages],
   ]);
   const why = 'Every page of the image goes back to its own frame.';
+  const kept_bytes = target.memory.image_ram_bytes ?? 0;
+  if (engine === 'full' && kept_bytes > 0) {
+    const found = `its kernel keeps ${kept_bytes} bytes for the engine delta (hibernate_loader=)`;
+    return judge('engine-unavailable', why, [found], '');
+  }
   const same = `${source.memory.total_bytes} bytes on both`;
   return judge('memory-size-mismatch', why, differences, same);
 }

@@ -458,7 +458,7 @@ static void test_judgement(void)
 	CHECK(judge(6, 100, 5000, 1000) == ROUND_ENOUGH &&
 		  judge(6, 100, 5000, 1001) == ROUND_HOPELESS,
 	      "as after the last round that is allowed");
-	CHECK(copies_max(1000, UINT64_C(1) << 30) == 4 * 1000 + 8192 &&
+	CHECK(copies_max(1000, UINT64_C(1) << 30) == 2 * 1000 + 4096 &&
 		  copies_max(1000, 8192000) == 1000 && copies_max(0, 0) == 1,
 	      "room for copies: several times what changed, never more than half of what is free");
 }

@@ -23,9 +23,14 @@ static uint64_t meminfo_bytes(const char *text, const char *key)
 	return at ? strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
 }
 
-uint64_t facts_total_bytes(void)
+uint64_t facts_own_bytes(void)
 {
 	return facts_present_pages() * PAGE_BYTES;
+}
+
+uint64_t facts_total_bytes(void)
+{
+	return facts_own_bytes() + facts_image_ram_bytes();
 }
 
 uint64_t facts_available_bytes(void)
@@ -68,7 +73,7 @@ uint64_t facts_cold_cache_bytes(void)
 uint64_t facts_used_bytes(void)
 {
 	char text[MEMINFO_BYTES];
-	uint64_t present = facts_present_pages() * PAGE_BYTES;
+	uint64_t present = facts_own_bytes();
 	uint64_t cache, kept, unused;
 
 	if (!facts_read_file("/proc/meminfo", text, sizeof(text)))
@@ -144,7 +149,8 @@ static void put_memory(struct json *json)
 {
 	json_open(json, "memory", '{');
 	json_u64(json, "total_bytes", facts_total_bytes());
-	json_u64(json, "present_pages", facts_present_pages());
+	json_u64(json, "present_pages", facts_total_bytes() / PAGE_BYTES);
+	json_u64(json, "image_ram_bytes", facts_image_ram_bytes());
 	json_u64(json, "available_bytes", facts_available_bytes());
 	json_u64(json, "used_bytes", facts_used_bytes());
 	facts_put_memory_map(json);

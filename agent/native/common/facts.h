@@ -12,7 +12,9 @@ size_t facts_write(char *text, size_t capacity, bool probe);
 /* Prints it on stdout; an exit code. */
 int facts_print(bool probe);
 
+/* RAM that may hold a machine, and of it what this kernel uses itself. */
 uint64_t facts_total_bytes(void);
+uint64_t facts_own_bytes(void);
 uint64_t facts_used_bytes(void);
 /* The colder half of the page cache. */
 uint64_t facts_cold_cache_bytes(void);

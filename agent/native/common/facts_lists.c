@@ -47,6 +47,15 @@ uint64_t facts_present_pages(void)
 	return sum;
 }
 
+uint64_t facts_image_ram_bytes(void)
+{
+	char text[32];
+
+	return facts_read_file("/sys/power/image_ram", text, sizeof(text))
+		   ? strtoull(text, NULL, 10)
+		   : 0;
+}
+
 struct map_entry {
 	uint64_t start, end;
 	char type[48];

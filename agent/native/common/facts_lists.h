@@ -11,6 +11,9 @@ bool facts_read_file(const char *path, char *text, size_t capacity);
 /* Page frames that are present, in all zones: what the kernel compares as the memory's size. */
 uint64_t facts_present_pages(void);
 
+/* RAM that this kernel keeps for images and does not use itself (hibernate_loader=). */
+uint64_t facts_image_ram_bytes(void);
+
 void facts_put_memory_map(struct json *json);
 void facts_put_cpu(struct json *json);
 void facts_put_pci(struct json *json);

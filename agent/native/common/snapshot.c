@@ -107,6 +107,12 @@ static int kernel_preload(struct snapshot_device *device, struct pmsm_snapshot_p
 	return call(device, PMSM_SNAPSHOT_PRELOAD, preload);
 }
 
+static int kernel_vacate(struct snapshot_device *device, struct pmsm_snapshot_vacate *vacate)
+{
+	vacate->size = sizeof(*vacate);
+	return call(device, PMSM_SNAPSHOT_VACATE, vacate);
+}
+
 static int kernel_check(struct snapshot_device *device, struct pmsm_snapshot_check *check)
 {
 	check->size = sizeof(*check);
@@ -135,6 +141,7 @@ const struct snapshot_operations snapshot_kernel = {
     .delta = kernel_delta,
     .preload_begin = kernel_preload_begin,
     .preload = kernel_preload,
+    .vacate = kernel_vacate,
     .check = kernel_check,
     .close = kernel_close,
 };

@@ -45,6 +45,7 @@ struct snapshot_operations {
 	int (*preload_begin)(struct snapshot_device *device,
 			     struct pmsm_snapshot_preload_begin *begin);
 	int (*preload)(struct snapshot_device *device, struct pmsm_snapshot_preload *preload);
+	int (*vacate)(struct snapshot_device *device, struct pmsm_snapshot_vacate *vacate);
 	int (*check)(struct snapshot_device *device, struct pmsm_snapshot_check *check);
 	void (*close)(struct snapshot_device *device);
 };

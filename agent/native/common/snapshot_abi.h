@@ -75,7 +75,7 @@ struct pmsm_snapshot_preload_begin {
 	__u64 reserve_pages;
 	__u64 owned_pages;
 	__u32 format;
-	__u32 reserved;
+	__u32 occupied_end;
 };
 _Static_assert(sizeof(struct pmsm_snapshot_preload_begin) == 32, "size of the kernel's struct");
 
@@ -91,6 +91,18 @@ _Static_assert(sizeof(struct pmsm_snapshot_preload) == 32, "size of struct snaps
 
 #define PMSM_SNAPSHOT_PRELOAD_BEGIN _IOWR('3', 25, struct pmsm_snapshot_preload_begin)
 #define PMSM_SNAPSHOT_PRELOAD	    _IOWR('3', 26, struct pmsm_snapshot_preload)
+
+/* See kernel-patches/abi/vacate.rst. */
+struct pmsm_snapshot_vacate {
+	__u32 size;
+	__u32 flags;
+	__u64 next_pfn;
+	__u64 end_pfn;
+	__u64 vacated_pages;
+};
+_Static_assert(sizeof(struct pmsm_snapshot_vacate) == 32, "size of struct snapshot_vacate");
+
+#define PMSM_SNAPSHOT_VACATE _IOWR('3', 28, struct pmsm_snapshot_vacate)
 
 /* Only a kernel for tests has this: CONFIG_HIBERNATION_CHECK. See kernel-patches/abi/check.rst. */
 #define PMSM_SNAPSHOT_CHECK_STACK 8

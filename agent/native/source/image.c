@@ -7,7 +7,8 @@
 
 /*
  * The list of page frames tells how much memory was to be saved: pages that are all zero are in the
- * list but not in the image.
+ * list but not in the image. A list of an image with frames left out is of another kind, and its
+ * kernel tells (SNAPSHOT_DELTA).
  */
 static void look_at_list(struct pipeline *p, const uint8_t *raw, uint64_t offset, size_t bytes)
 {

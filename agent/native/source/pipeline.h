@@ -93,8 +93,8 @@ struct pipeline {
 	/* of the image */
 	uint64_t image_bytes; /* sent; valid when sent_all */
 	uint64_t image_offset;
-	uint64_t saveable_bytes;
-	uint64_t list_pages; /* length of the image's list of page frames */
+	uint64_t saveable_bytes; /* by the list of a full image */
+	uint64_t list_pages;	 /* length of the image's list of page frames */
 
 	struct round round;
 };

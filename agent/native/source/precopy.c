@@ -13,10 +13,12 @@
 #include "source/pacing.h"
 #include "source/processors.h"
 #include "source/reclaim.h"
+#include "source/vacate.h"
 #include "source/watch.h"
 
 #define TELL_MS		 1000
 #define RECLAIM_LIMIT_MS 2000
+#define VACATE_LIMIT_MS	 5000
 
 /*
  * What the window costs whatever the amount of memory: freezing, devices off and on twice, the
@@ -40,7 +42,7 @@
  */
 #define BREATH_MS 30
 
-#define COPIES_SLACK 8192
+#define COPIES_SLACK 4096
 /* A round that rests looks up this often. */
 #define REST_MS 20
 
@@ -113,7 +115,7 @@ enum pace next_pace(const struct round_result *round, const struct round_result 
 
 uint64_t copies_max(uint64_t changed, uint64_t available_bytes)
 {
-	uint64_t wanted = 4 * changed + COPIES_SLACK, half = available_bytes / PAGE_BYTES / 2;
+	uint64_t wanted = 2 * changed + COPIES_SLACK, half = available_bytes / PAGE_BYTES / 2;
 
 	return max_u64(1, min_u64(wanted, half));
 }
@@ -366,6 +368,9 @@ static int open_live(struct attempt *a)
 {
 	int error = a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_LIVE);
 
+	if (!error)
+		vacate_frames(&a->snapshot, a->occupied_end_pages,
+			      clock_deadline_ms(VACATE_LIMIT_MS));
 	if (!error)
 		error = a->snapshot.ops->live_begin(&a->snapshot);
 	if (error == -ENOTTY)

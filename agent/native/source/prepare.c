@@ -150,6 +150,7 @@ static int connect_target(struct attempt *a)
 		if (accept.chunk_bytes < a->options.chunk_bytes ||
 		    accept.image_format != open_message.image_format)
 			error = -EPROTO;
+		a->occupied_end_pages = accept.occupied_end_pages;
 	}
 	if (error)
 		return failure_set(&a->failure, link_error_code(error, PMSM_E_TARGET_LOST), error,

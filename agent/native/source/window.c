@@ -157,6 +157,17 @@ static int do_snapshot(struct attempt *a)
 	return 0;
 }
 
+/* All that belongs to the image: sent in it, sent before, or zero. */
+static uint64_t saveable_bytes(struct attempt *a)
+{
+	struct pmsm_snapshot_delta delta = {0};
+
+	if (a->options.engine == PMSM_ENGINE_DELTA &&
+	    a->snapshot.ops->delta(&a->snapshot, &delta) == 0)
+		return delta.saveable * PAGE_BYTES;
+	return a->pipeline.saveable_bytes;
+}
+
 static int report_sent(struct attempt *a, uint64_t window_begin_bytes)
 {
 	struct pipeline *p = &a->pipeline;
@@ -164,7 +175,7 @@ static int report_sent(struct attempt *a, uint64_t window_begin_bytes)
 				     .wire_bytes = a->stream.tx_bytes - window_begin_bytes,
 				     .wire_bytes_total = a->stream.tx_bytes,
 				     .chunks = p->chunks,
-				     .saveable_bytes = p->saveable_bytes,
+				     .saveable_bytes = saveable_bytes(a),
 				     .chain = p->chain};
 	int error = link_send(&a->control, PMSM_MSG_SENT, &sent, NULL, 0,
 			      clock_deadline_ms(a->options.stall_ms));

@@ -54,7 +54,7 @@ static int begin_preload(struct standby *s, const struct pmsm_msg_stream_open *r
 			 struct pmsm_msg_stream_accept *accept, struct failure *failure)
 {
 	struct pmsm_snapshot_preload_begin begin = {
-	    .reserve_pages = (RESERVE_BYTES + facts_total_bytes() / RESERVE_SHARE) / PAGE_BYTES};
+	    .reserve_pages = (RESERVE_BYTES + facts_own_bytes() / RESERVE_SHARE) / PAGE_BYTES};
 	int error = s->snapshot.ops->preload_begin(&s->snapshot, &begin);
 
 	if (error == -ENOTTY || (!error && begin.format != request->image_format))
@@ -66,6 +66,7 @@ static int begin_preload(struct standby *s, const struct pmsm_msg_stream_open *r
 				   "taking memory for the frames: %s", strerror(-error));
 	accept->image_format = begin.format;
 	accept->owned_bytes = begin.owned_pages * PAGE_BYTES;
+	accept->occupied_end_pages = begin.occupied_end;
 	s->loader.takes_pages = true;
 	log_text("%llu MB kept for frames", (unsigned long long)accept->owned_bytes / 1000000);
 	return 0;

@@ -3,7 +3,7 @@ import type { Progress } from '../../progress.ts';
 import { describeEnvironment } from '../demo/environment.ts';
 import { Load } from '../demo/load.ts';
 import { makeMove, rememberMachine, type Scene } from '../demo/one-move.ts';
-import { type DemoOptions, DemoOptionsSchema } from '../demo/options.ts';
+import { type DemoOptions, DemoOptionsSchema, smallLoader } from '../demo/options.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { openStage } from '../demo/stage.ts';
 import { engines } from './engines/index.ts';
@@ -12,8 +12,9 @@ import type { Case } from './plan.ts';
 
 /** What the way through the orchestrator is told; the other engines look at lab and load only. */
 function demoOptions({ engine, memory_mib, load }: Case, { lab }: BenchOptions): DemoOptions {
+  const own_mib = engine === 'delta' ? smallLoader(engine, lab.kernel) : 0;
   return DemoOptionsSchema.parse({
-    lab: { ...lab, memory_mib },
+    lab: { ...lab, memory_mib, ...(own_mib > 0 && { standby_memory_mib: own_mib }) },
     engine: engine === 'full' || engine === 'delta' ? engine : 'auto',
     load,
     moves: 1,

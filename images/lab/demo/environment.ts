@@ -1,7 +1,14 @@
 /** What a move is made with, for its report. */
+import type { LabOptions } from '../../options.ts';
 import type { DemoOptions } from './options.ts';
 import type { Environment } from './report/schema.ts';
 import type { Stage } from './stage.ts';
+
+function describeKernels({ kernel, standby_kernel, standby_memory_mib }: LabOptions): string {
+  const own = standby_memory_mib ? `in ${standby_memory_mib} MiB` : undefined;
+  const standby = [standby_kernel, own].filter(Boolean).join(' ');
+  return standby ? `${kernel}, standby: ${standby}` : kernel;
+}
 
 export async function describeEnvironment(
   stage: Stage,
@@ -18,7 +25,7 @@ export async function describeEnvironment(
     memory_mib: lab.memory_mib,
     nic: lab.single_nic ? `${lab.nic}, single` : lab.nic,
     disk: lab.disk,
-    kernel: `${kernel} (${[lab.kernel, lab.standby_kernel].filter(Boolean).join(', standby: ')})`,
+    kernel: `${kernel} (${describeKernels(lab)})`,
     database: `${lab.database} ${version}`,
     load,
     run: new Date().toISOString(),

@@ -12,6 +12,9 @@ import { MAX_MOVES } from './report/schema.ts';
 
 export const LOADS = ['light', 'oltp', 'churn'] as const;
 
+/** Kernel, initramfs and buffers, and what the network needs while memory is full of an image. */
+const SMALL_LOADER_MIB = 128;
+
 export const DemoOptionsSchema = z.strictObject({
   lab: labOptionsSchema,
   engine: z.enum(ENGINE_CHOICES),
@@ -34,10 +37,17 @@ export function parseOptions(words: readonly string[]): DemoOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
   const { json, keep, check, engine, load, moves, codec, memory, ...others } = command.opts();
-  const { downtimeLimit: downtime_limit_ms, stallMs: stall_ms, ...lab } = others;
+  const { standbyMemory = smallLoader(engine, others.kernel), ...more } = others;
+  const { downtimeLimit: downtime_limit_ms, stallMs: stall_ms, ...lab } = more;
   const { singleNic: single_nic, standbyKernel: standby_kernel, ...rest } = lab;
   const parsed = DemoOptionsSchema.safeParse({
-    lab: { ...rest, memory_mib: memory, single_nic, standby_kernel },
+    lab: {
+      ...rest,
+      memory_mib: memory,
+      single_nic,
+      standby_kernel,
+      standby_memory_mib: standbyMemory === 0 ? undefined : standbyMemory,
+    },
     engine,
     load,
     moves,
@@ -50,6 +60,12 @@ export function parseOptions(words: readonly string[]): DemoOptions {
   });
   if (!parsed.success) throw new PmsmError('bad-request', z.prettifyError(parsed.error));
   return parsed.data;
+}
+
+/** MiB that a standby uses itself, where it may. An image of the engine full, and KASAN, need all. */
+export function smallLoader(engine: string, kernel: string): number {
+  const able = kernel === 'patched' || kernel === 'hardened';
+  return engine !== 'full' && able ? SMALL_LOADER_MIB : 0;
 }
 
 function makeCommand(): Command {
@@ -67,6 +83,7 @@ function makeCommand(): Command {
     .addOption(
       new Option('--standby-kernel <kind>', "a standby's, if not the same").choices(KERNELS),
     )
+    .option('--standby-memory <mib>', 'what a standby uses itself; 0: all', wholeNumber)
     .option('--packages <names>', 'further Debian packages, with commas', list, defaults.packages)
     .option('--single-nic', 'migrate over the service network', defaults.single_nic)
     .addOption(choice('--engine <name>', 'how to move', ENGINE_CHOICES, 'auto'))

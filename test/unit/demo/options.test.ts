@@ -12,6 +12,7 @@ t.test('the defaults are the issue of the project: a host with MySQL, one move',
       database: 'mysql',
       packages: [],
       single_nic: false,
+      standby_memory_mib: 128,
     },
     engine: 'auto',
     load: 'light',
@@ -25,7 +26,7 @@ t.test('everything can be said', async (t) => {
   const words =
     '--memory 1024 --cpus 2 --nic virtio --disk nvme --database mariadb --kernel stock ' +
     '--standby-kernel hardened ' +
-    '--packages redis,nginx --single-nic --engine delta --load oltp --moves 10 --codec lz4 ' +
+    '--standby-memory 160 --packages redis,nginx --single-nic --engine delta --load oltp --moves 10 --codec lz4 ' +
     '--downtime-limit 4000 --stall-ms 5000 --json - --keep --check';
   t.strictSame(parseOptions(words.split(' ')), {
     lab: {
@@ -35,6 +36,7 @@ t.test('everything can be said', async (t) => {
       disk: 'nvme',
       kernel: 'stock',
       standby_kernel: 'hardened',
+      standby_memory_mib: 160,
       database: 'mariadb',
       packages: ['redis', 'nginx'],
       single_nic: true,
@@ -49,6 +51,16 @@ t.test('everything can be said', async (t) => {
     keep: true,
     check: true,
   });
+});
+
+t.test('a standby is small where the engine can do with it', async (t) => {
+  const own_mib = (...words: string[]) => parseOptions(words).lab.standby_memory_mib;
+  t.equal(own_mib('--engine', 'delta'), 128);
+  t.equal(own_mib('--engine', 'delta', '--standby-memory', '0'), undefined);
+  t.equal(own_mib('--engine', 'full'), undefined);
+  t.equal(own_mib('--kernel', 'stock'), undefined);
+  t.equal(own_mib('--kernel', 'debug'), undefined);
+  t.equal(own_mib('--kernel', 'hardened'), 128);
 });
 
 t.test('nonsense is refused with a sentence', async (t) => {

@@ -43,6 +43,12 @@ const CASES: Array<[name: string, target: Facts, code: string, named: RegExp]> =
     /present pages: source 524000, target 5/,
   ],
   [
+    'a standby for the engine delta only',
+    makeFacts({ memory: { ...base.memory, image_ram_bytes: 2_013_265_920 } }),
+    'engine-unavailable',
+    /its kernel keeps 2013265920 bytes/,
+  ],
+  [
     'another memory map',
     makeFacts({
       memory: { ...base.memory, map_digest: 'ffff', map: [{ start: 0, end: 1, type: 'ACPI' }] },
