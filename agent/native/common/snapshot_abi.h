@@ -75,11 +75,9 @@ struct pmsm_snapshot_preload_begin {
 	__u64 reserve_pages;
 	__u64 owned_pages;
 	__u32 format;
-	__u32 reserved;
-	__u64 occupied_pfn;
-	__u64 occupied_end_pfn;
+	__u32 occupied_end;
 };
-_Static_assert(sizeof(struct pmsm_snapshot_preload_begin) == 48, "size of the kernel's struct");
+_Static_assert(sizeof(struct pmsm_snapshot_preload_begin) == 32, "size of the kernel's struct");
 
 struct pmsm_snapshot_preload {
 	__u32 size;

@@ -369,7 +369,7 @@ static int open_live(struct attempt *a)
 	int error = a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_LIVE);
 
 	if (!error)
-		vacate_frames(&a->snapshot, a->occupied_pfn, a->occupied_end_pfn,
+		vacate_frames(&a->snapshot, a->occupied_end_pages,
 			      clock_deadline_ms(VACATE_LIMIT_MS));
 	if (!error)
 		error = a->snapshot.ops->live_begin(&a->snapshot);
