@@ -116,14 +116,15 @@ export class Helper {
     lines.on('line', (line) => {
       const value = keepLine(attempt, line);
       if (value && standsBackAt(value)) setPriority(constants.priority.PRIORITY_LOW);
+      else if (value?.event === 'more-rounds') this.#takePart();
     });
     const { exitCode, signal, failed, shortMessage } = await child;
     return { exitCode, signal, detail: failed ? (shortMessage ?? '') : '' };
   }
 
   /**
-   * Ends the low priority that this process has from the last round until some time after the helper's
-   * end. When processes are thawed all of them want to run, and what this one does then can wait:
+   * Ends the low priority that this process has from the last round (unless more follow after all) until some time
+   * after the helper's end. When processes are thawed all of them want to run, and what this one does then can wait:
    * on one processor it made a service's first answer late by as much as half the window. Before
    * that it has to answer, however busy the machine is.
    */

@@ -430,6 +430,13 @@ static void test_pace(void)
 	verdict = judge_pair((struct pair){3, PACE_GENTLE, 60000, 60000, 10, true}, 1100, &next);
 	CHECK(verdict == ROUND_SLOWER && next == PACE_CONFINED,
 	      "where services may be slowed down both happens");
+	verdict = judge_pair((struct pair){4, PACE_SPRINT, 60000, 60000, 10, true}, 1100, &next);
+	CHECK(verdict == ROUND_SLOWER && next == PACE_FREE,
+	      "also when a sprint shows that it is needed, and the next round is none");
+	verdict = judge_pair((struct pair){4, PACE_SPRINT, 50000, 60000, 10, true}, 1100, &next);
+	CHECK(verdict == ROUND_SPRINT, "unless it helped");
+	verdict = judge_pair((struct pair){5, PACE_SPRINT, 60000, 60000, 10, true}, 1100, &next);
+	CHECK(verdict == ROUND_HOPELESS, "or there is no time left to see what it gains");
 }
 
 static void test_judgement(void)

@@ -92,11 +92,13 @@ enum round_verdict judge_round(const struct round_result *round, const struct ro
 		return ROUND_ENOUGH;
 	if (round->number >= limits->rounds_max)
 		return good ? ROUND_ENOUGH : ROUND_HOPELESS;
-	if (sprint)
-		return sprint_helped(round, before) ? ROUND_SPRINT : ROUND_HOPELESS;
+	if (sprint && sprint_helped(round, before))
+		return ROUND_SPRINT;
 	/* Only the second round tells what changes in the time of a round. */
 	if (!good && limits->throttle && before && round->number + 1 < limits->rounds_max)
 		return ROUND_SLOWER;
+	if (sprint)
+		return ROUND_HOPELESS;
 	if (before && good)
 		worthwhile = round->pages < before->pages / 4 * 3;
 	else if (before)
@@ -107,8 +109,10 @@ enum round_verdict judge_round(const struct round_result *round, const struct ro
 enum pace next_pace(const struct round_result *round, const struct round_result *before,
 		    uint32_t predicted_ms, const struct precopy_limits *limits)
 {
+	if (round->pace >= PACE_FREE)
+		return PACE_FREE;
 	/* As above: the first round says nothing of changes. */
-	if (!before || predicted_ms <= limits->downtime_limit_ms || round->pace >= PACE_FREE)
+	if (!before || predicted_ms <= limits->downtime_limit_ms)
 		return round->pace;
 	return round->pace + 1;
 }
@@ -335,7 +339,8 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 		if (pace == PACE_SPRINT && before_sprint(a))
 			return -1;
 		pacing_round(&t.pacing, pace == PACE_SPRINT);
-		if (now.throttle)
+		/* In a sprint nobody gets to use much: that says nothing of who uses most. */
+		if (now.throttle && pace != PACE_SPRINT)
 			throttle_look(&a->throttle);
 		if (run_round(a, &t, &round, pace, deadline))
 			return -1;
@@ -348,6 +353,8 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 			now.throttle = false;
 			verdict = judge_round(&round, last, predicted_ms, &now);
 		}
+		if (verdict == ROUND_SLOWER && pace == PACE_SPRINT)
+			log_event("{\"event\":\"more-rounds\"}");
 		pace = verdict == ROUND_SPRINT ? PACE_SPRINT
 					       : next_pace(&round, last, predicted_ms, &now);
 		log_text("round %u: %llu of %llu frames changed, %llu pages, %llu ms, predicted "

@@ -94,6 +94,10 @@ t.test('it gives way from the last round on, not before, the helper never', asyn
     `echo '{"phase":"precopy","edge":"begin"}'`,
     wait('rounds-are-enough'),
     `echo '{"event":"last-round"}'`,
+    wait('rounds-are-not-enough'),
+    `echo '{"event":"more-rounds"}'`,
+    wait('rounds-are-enough-now'),
+    `echo '{"event":"last-round"}'`,
     `cut -d' ' -f19 /proc/$$/stat > nice`,
     `${wait('go')}; exit 4`,
   ].join('; ');
@@ -104,6 +108,14 @@ t.test('it gives way from the last round on, not before, the helper never', asyn
   while (!(await begun())) await sleep(20);
   t.equal(getPriority(), before, 'in the rounds it takes part');
   writeFileSync(join(directory, 'rounds-are-enough'), '');
+  if (process.getuid?.() === 0) {
+    while (getPriority() !== 19) await sleep(20);
+    writeFileSync(join(directory, 'rounds-are-not-enough'), '');
+    while (getPriority() !== before) await sleep(20);
+    t.pass('it takes part again in rounds that follow after all');
+  }
+  writeFileSync(join(directory, 'rounds-are-not-enough'), '');
+  writeFileSync(join(directory, 'rounds-are-enough-now'), '');
   const nice = join(directory, 'nice');
   while (!existsSync(nice) || readFileSync(nice, 'utf8') === '') await sleep(20);
   t.equal(Number(readFileSync(nice, 'utf8')), before);
