@@ -16,7 +16,8 @@ struct attempt;
  * since a shorter window is worth a second of copying; and as long as the prediction is above the
  * limit, each takes more of the machine than the one before, and goes on while that helps. Then
  * comes the sprint, and after it the prediction decides: within the limit the window may begin,
- * else the attempt ends with the source untouched.
+ * else the attempt ends with the source untouched, unless there is a service left that may be
+ * slowed down: then rounds go on.
  */
 
 /* What a round may take of the machine; see source/processors.h. */
