@@ -104,6 +104,10 @@ function said({ report: { outcome, error } }: Moved): string {
   return error === null ? outcome : `${outcome}: ${error.code}: ${error.detail}`;
 }
 
+function sayRound({ pages, elapsed_ms, predicted_downtime_ms }: MigrationEvent['data']): string {
+  return `${pages} pages in ${elapsed_ms} ms: ${predicted_downtime_ms} ms predicted`;
+}
+
 /** The source was never stopped: no window, and a client that saw hardly anything. */
 async function checkUntouched(t: Test, moved: Moved, code: RegExp): Promise<void> {
   t.match(moved.report, { owner: 'source', outcome: 'rolled-back' });
@@ -170,7 +174,10 @@ t.test('the standby loses power in a round', async (t) => {
   await lab.recycle(lab.machines.node2);
 });
 
-/** What the last round predicted for the machine at rest and while it changes fast: busy hosts make both longer. */
+/**
+ * What was predicted for the machine at rest, and the least of what it was for the machine while it changes fast
+ * (predictions vary by a half, and a single one that is high says little). Busy hosts make both longer.
+ */
 let calm_ms = 0;
 let storm_ms = 0;
 
@@ -204,16 +211,19 @@ t.test('a machine that changes faster than it can be sent stays', async (t) => {
   await checkUntouched(t, moved, /^not-converging$/);
   const detail = moved.report.error?.detail ?? '';
   const hopeless = /round \d+ still sent \d+ MB in \d+ ms.* of (\d+) ms .* (\d+) ms are allowed/;
-  storm_ms = Number(hopeless.exec(detail)?.[1]);
-  t.ok(storm_ms > calm_ms + STORM_MS_MIN, `${detail}; at rest it was ${calm_ms} ms`);
-  t.ok(rounds.length >= 2 && rounds.length <= 4, `${rounds.length} rounds`);
+  const [, ...later] = rounds;
+  storm_ms = Math.min(...later.map((round) => Number(round.predicted_downtime_ms)));
+  t.ok(storm_ms > calm_ms + STORM_MS_MIN, `${storm_ms} ms predicted; at rest it was ${calm_ms} ms`);
+  t.equal(Number(hopeless.exec(detail)?.[1]), Number(rounds.at(-1)?.predicted_downtime_ms), detail);
+  t.ok(rounds.length >= 2 && rounds.length <= 4, rounds.map(sayRound).join('; '));
 });
 
 t.test(
   'the same machine moves if services may be slowed down, and they are fast again',
   async (t) => {
     let throttled = 0;
-    const limit_ms = Math.round((calm_ms + storm_ms) / 2);
+    const rounds: string[] = [];
+    const limit_ms = Math.round(calm_ms + (storm_ms - calm_ms) / 3);
     const options = {
       downtime_limit_ms: limit_ms,
       rounds_max: 16,
@@ -221,11 +231,16 @@ t.test(
       throttle: true,
     };
     const moved = await attempt(({ kind, data }) => {
-      if (kind === 'round') throttled = Number(data.throttled);
+      if (kind !== 'round') return;
+      throttled = Number(data.throttled);
+      if (data.state === 'complete') rounds.push(sayRound(data));
     }, options);
     t.equal(moved.report.error, null, `${limit_ms} ms were allowed; ${said(moved)}`);
     t.match(moved.report, { ok: true, outcome: 'moved', owner: 'target' });
-    t.ok(throttled > 0, `slowed down ${throttled} times`);
+    t.ok(
+      throttled > 0,
+      `slowed down ${throttled} times; ${limit_ms} ms allowed, ${rounds.join('; ')}`,
+    );
     t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
     const { client } = findGaps(load.commits(), attemptOf(moved));
     t.ok(client !== null && client <= FULL_MACHINE_MS_MAX, `the client saw ${client} ms`);
