@@ -6,6 +6,7 @@ import { makeMove, rememberMachine, type Scene } from '../demo/one-move.ts';
 import { type DemoOptions, DemoOptionsSchema, smallLoader } from '../demo/options.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { openStage } from '../demo/stage.ts';
+import { type Ballast, CHANGING_MIB, endBallast, startBallast } from '../guest/ballast.ts';
 import { engines } from './engines/index.ts';
 import type { BenchOptions } from './options.ts';
 import type { Case } from './plan.ts';
@@ -25,6 +26,22 @@ function demoOptions({ engine, memory_mib, load }: Case, { lab }: BenchOptions):
   });
 }
 
+/** What changes is held as well. */
+function ballastOf({ memory_mib, fill_percent, change_mib_per_s }: Case): Ballast {
+  const held_mib = Math.floor((memory_mib * fill_percent) / 100);
+  const least_mib = change_mib_per_s > 0 ? CHANGING_MIB : 0;
+  return { held_mib: Math.max(held_mib, least_mib), change_mib_per_s };
+}
+
+/** The report, with what is wrong in the memory that was held. */
+async function weigh({ stage }: Scene, report: Report): Promise<Report> {
+  const wrong = await endBallast(stage.onHost).catch((error: Error) => `ballast: ${error.message}`);
+  if (wrong === '') return report;
+  const { client } = report;
+  const judged = { ...report, client: { ...client, errors: [...client.errors, wrong] } };
+  return { ...judged, ok: false };
+}
+
 export async function runCase(
   wanted: Case,
   bench: BenchOptions,
@@ -34,7 +51,9 @@ export async function runCase(
   const engine = engines[wanted.engine];
   const stage = await openStage(options, progress, 'saved');
   try {
-    const environment = await describeEnvironment(stage, options);
+    const { fill_percent, change_mib_per_s } = wanted;
+    const found = await describeEnvironment(stage, options);
+    const environment = { ...found, fill_percent, change_mib_per_s };
     const connection = engine.keeps === 'machine' ? 'kept' : 'reconnect';
     const load = await Load.start(
       options.load,
@@ -47,9 +66,14 @@ export async function runCase(
       const origin = await rememberMachine(stage, options);
       const scene: Scene = { stage, load, origin, options, environment, keeps: engine.keeps };
       await engine.prepare(scene);
+      const ballast = ballastOf(wanted);
+      if (ballast.held_mib > 0) await startBallast(stage.onHost, ballast);
       const report = await makeMove(scene, () => engine.move(scene));
+      const { keeps } = engine;
+      const checked =
+        ballast.held_mib > 0 && keeps === 'machine' ? await weigh(scene, report) : report;
       // Refused or rolled back, it is still this engine's.
-      return { ...report, engine: wanted.engine };
+      return { ...checked, engine: wanted.engine };
     } finally {
       await load.stop();
     }

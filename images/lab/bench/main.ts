@@ -16,7 +16,7 @@ import { type BenchOptions, parseOptions } from './options.ts';
 import { renderPage } from './page.ts';
 import { type Case, casesOf, remaining } from './plan.ts';
 import { readRuns, writeRuns, writeWhole } from './results.ts';
-import { summarise } from './summary.ts';
+import { nameOf, summarise } from './summary.ts';
 import { drawTable, legend } from './table.ts';
 
 const FILE = inTree('build/bench/runs.json');
@@ -31,7 +31,7 @@ async function bench(options: BenchOptions): Promise<number> {
   const all = casesOf(options).length;
   let failed = 0;
   for (const [index, wanted] of left.entries()) {
-    progress.note(`\n== ${all - left.length + index + 1} of ${all}: ${nameOf(wanted)}`);
+    progress.note(`\n== ${all - left.length + index + 1} of ${all}: ${titleOf(wanted)}`);
     const report = await runCase(wanted, options, progress);
     reports.push(report);
     if (!report.ok) failed += 1;
@@ -44,8 +44,8 @@ async function bench(options: BenchOptions): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
-const nameOf = ({ engine, memory_mib, load, run }: Case): string =>
-  `${engine}, run ${run} (${memory_mib} MiB, ${load})`;
+const titleOf = ({ engine, run, ...setting }: Case): string =>
+  `${engine}, run ${run} (${nameOf(setting)})`;
 
 function lineOf(report: Report): string {
   const { client, window } = report.downtime_ms;

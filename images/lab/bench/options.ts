@@ -4,13 +4,15 @@ import { z } from 'zod';
 import { PmsmError } from '../../../agent/wire/errors.ts';
 import { DISKS, type LabOptions, labOptionsSchema, NICS } from '../../options.ts';
 import { ENGINES } from './engines/engine.ts';
-import type { Plan } from './plan.ts';
+import { type Plan, settingsOf } from './plan.ts';
 import { MAX_RUNS } from './results.ts';
 
 const LOADS = ['light', 'oltp'] as const;
 
 /** Without them: every engine, on the machine that the promises are about. */
 const DEFAULT_RUNS = 5;
+/** The machine itself needs the rest. */
+const FILL_PERCENT_MAX = 80;
 
 const BenchSchema = z
   .strictObject({
@@ -18,6 +20,8 @@ const BenchSchema = z
     runs: z.int().min(1).max(100),
     memory_mib: z.array(labOptionsSchema.shape.memory_mib.unwrap()).min(1).max(8),
     loads: z.array(z.enum(LOADS)).min(1),
+    fill_percent: z.array(z.int().min(0).max(FILL_PERCENT_MAX)).min(1).max(8),
+    change_mib_per_s: z.array(z.int().min(0).max(1000)).min(1).max(8),
     lab: labOptionsSchema,
     json: z.string().min(1).nullable(),
     resume: z.boolean(),
@@ -36,19 +40,22 @@ export interface BenchOptions extends Plan {
   readonly resume: boolean;
 }
 
-function countRuns({ engines, runs, memory_mib, loads }: Plan): number {
-  return engines.length * runs * memory_mib.length * loads.length;
+function countRuns({ engines, runs, ...axes }: Plan): number {
+  return engines.length * runs * settingsOf(axes).length;
 }
 
 export function parseOptions(words: readonly string[]): BenchOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
-  const { engines, runs, memory, load, cpus, nic, disk, json, resume } = command.opts();
+  const { engines, runs, memory, load, fill, change, cpus, nic, disk, json, resume } =
+    command.opts();
   const parsed = BenchSchema.safeParse({
     engines,
     runs,
     memory_mib: memory,
     loads: load,
+    fill_percent: fill,
+    change_mib_per_s: change,
     lab: labOptionsSchema.parse({ cpus, nic, disk }),
     json: json ?? null,
     resume,
@@ -67,6 +74,13 @@ function makeCommand(): Command {
       defaults.memory_mib,
     ])
     .option('--load <kinds>', `with commas: ${LOADS.join(', ')}`, list, ['light'])
+    .option('--fill <percents>', 'of memory, held by a process; several with commas', numbers, [0])
+    .option(
+      '--change <rates>',
+      'MiB/s of memory that a process writes anew; several with commas',
+      numbers,
+      [0],
+    )
     .option('--cpus <n>', 'CPUs of each machine', wholeNumber, defaults.cpus)
     .addOption(new Option('--nic <model>', 'network card').choices(NICS).default('virtio'))
     .addOption(new Option('--disk <model>', 'disk').choices(DISKS).default(defaults.disk))

@@ -5,9 +5,14 @@
 import type { Report } from '../demo/report/schema.ts';
 import type { EngineName } from './engines/engine.ts';
 
+/** What the machine is, and what it has to do while it moves. */
 export interface Setting {
   readonly memory_mib: number;
   readonly load: 'light' | 'oltp';
+  /** Part of the memory that a process holds beside everything else. */
+  readonly fill_percent: number;
+  /** What that process writes anew. */
+  readonly change_mib_per_s: number;
 }
 
 export interface Case extends Setting {
@@ -21,10 +26,36 @@ export interface Plan {
   readonly runs: number;
   readonly memory_mib: readonly number[];
   readonly loads: readonly Setting['load'][];
+  readonly fill_percent: readonly number[];
+  readonly change_mib_per_s: readonly number[];
 }
 
-export function settingsOf({ memory_mib, loads }: Plan): Setting[] {
-  return memory_mib.flatMap((size) => loads.map((load) => ({ memory_mib: size, load })));
+type Axes = Pick<Plan, 'memory_mib' | 'loads' | 'fill_percent' | 'change_mib_per_s'>;
+
+export function settingsOf(axes: Axes): Setting[] {
+  return axes.memory_mib.flatMap((memory_mib) =>
+    axes.loads.flatMap((load) =>
+      axes.fill_percent.flatMap((fill_percent) =>
+        axes.change_mib_per_s.map((change_mib_per_s) => ({
+          memory_mib,
+          load,
+          fill_percent,
+          change_mib_per_s,
+        })),
+      ),
+    ),
+  );
+}
+
+/** Two of the same are the same. */
+export function keyOf({ memory_mib, load, fill_percent, change_mib_per_s }: Setting): string {
+  return [load, memory_mib, fill_percent, change_mib_per_s].join(' ');
+}
+
+export function settingOf({ environment }: Report): Setting {
+  const { memory_mib, fill_percent, change_mib_per_s } = environment;
+  const load = environment.load === 'oltp' ? 'oltp' : 'light';
+  return { memory_mib, load, fill_percent, change_mib_per_s };
 }
 
 export function casesOf(plan: Plan): Case[] {
@@ -41,11 +72,8 @@ export function casesOf(plan: Plan): Case[] {
 }
 
 /** Whether a report is of such a case; which run it was does not matter. */
-export function isOf(report: Report, { engine, memory_mib, load }: Omit<Case, 'run'>): boolean {
-  const { environment } = report;
-  return (
-    report.engine === engine && environment.memory_mib === memory_mib && environment.load === load
-  );
+export function isOf(report: Report, { engine, ...setting }: Omit<Case, 'run'>): boolean {
+  return report.engine === engine && keyOf(settingOf(report)) === keyOf(setting);
 }
 
 /** What is left to do, if so much has been done: a run that did not hold is a result, too. */

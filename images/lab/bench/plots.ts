@@ -2,12 +2,12 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import { STEPS } from '../../../agent/wire/phases.gen.ts';
-import { formatBytes } from '../demo/report/format.ts';
 import { median } from '../demo/report/median.ts';
 import type { Report } from '../demo/report/schema.ts';
+import { CHANGING_MIB } from '../guest/ballast.ts';
 import { ENGINES, type EngineName } from './engines/engine.ts';
-import { isOf, type Setting } from './plan.ts';
-import { settingsIn, summarise } from './summary.ts';
+import { isOf } from './plan.ts';
+import { nameOf, type Summary, settingsIn, summarise } from './summary.ts';
 
 const STEP_NAMES: ReadonlySet<string> = new Set(STEPS.map((step) => step.name));
 const WIDTH = 1120;
@@ -38,13 +38,10 @@ function draw(options: Plot.PlotOptions): string {
   return Plot.plot({ width: WIDTH, style, ...options, document: document as never }).outerHTML;
 }
 
-const nameOf = ({ load, memory_mib }: Setting): string =>
-  `${load}, ${formatBytes(memory_mib * MIB)}`;
-
 const good = (reports: readonly Report[]): Report[] => reports.filter(({ ok }) => ok);
 
 export function picturesOf(reports: readonly Report[]): Picture[] {
-  return [downtimes, windows, throughputs, byMemory, byChange].flatMap(
+  return [downtimes, windows, throughputs, byMemory, byRate, byChange].flatMap(
     (picture) => picture(good(reports)) ?? [],
   );
 }
@@ -188,20 +185,48 @@ function throughputs(reports: readonly Report[]): Picture | null {
   };
 }
 
+const valuesOf = (points: readonly Summary[], axis: 'memory_mib' | 'change_mib_per_s'): number =>
+  new Set(points.map((point) => point[axis])).size;
+
 function byMemory(reports: readonly Report[]): Picture | null {
-  const points = summarise(reports).filter(({ client_ms }) => client_ms !== null);
-  if (new Set(points.map(({ memory_mib }) => memory_mib)).size < 2) return null;
+  const points = summarise(reports).filter(
+    ({ client_ms, change_mib_per_s }) => client_ms !== null && change_mib_per_s === 0,
+  );
+  if (valuesOf(points, 'memory_mib') < 2) return null;
+  const lines = points.map((point) => ({ ...point, held: `${point.fill_percent} %` }));
+  const line = (d: (typeof lines)[number]) => `${d.engine} ${d.load} ${d.held}`;
   return {
     title: 'Downtime against memory',
-    note: 'Medians for the client. What is in use stays the same: more memory is more free memory.',
+    note: 'Medians for the client. A process holds the given part of memory; with 0 % the same is in use.',
     svg: draw({
       height: 320,
       x: { type: 'log', base: 2, label: 'memory of the machine, MiB', tickFormat: 'd' },
       y: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
       color: { ...color, legend: true },
+      symbol: { legend: true, label: 'held' },
       marks: [
-        Plot.line(points, { x: 'memory_mib', y: 'client_ms', stroke: 'engine' }),
-        Plot.dot(points, { x: 'memory_mib', y: 'client_ms', fill: 'engine' }),
+        Plot.line(lines, { x: 'memory_mib', y: 'client_ms', stroke: 'engine', z: line }),
+        Plot.dot(lines, { x: 'memory_mib', y: 'client_ms', stroke: 'engine', symbol: 'held' }),
+      ],
+    }),
+  };
+}
+
+function byRate(reports: readonly Report[]): Picture | null {
+  const points = summarise(reports).filter(({ client_ms }) => client_ms !== null);
+  if (valuesOf(points, 'change_mib_per_s') < 2) return null;
+  const line = (d: Summary) => `${d.engine} ${d.load} ${d.memory_mib} ${d.fill_percent}`;
+  return {
+    title: 'Downtime against change rate',
+    note: `Medians for the client. A process writes so much to whole pages of ${CHANGING_MIB} MiB in turn.`,
+    svg: draw({
+      height: 320,
+      x: { grid: true, label: 'memory that changes, MiB/s' },
+      y: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
+      color: { ...color, legend: true },
+      marks: [
+        Plot.line(points, { x: 'change_mib_per_s', y: 'client_ms', stroke: 'engine', z: line }),
+        Plot.dot(points, { x: 'change_mib_per_s', y: 'client_ms', fill: 'engine' }),
       ],
     }),
   };

@@ -1,8 +1,11 @@
 /** The figures of a bench: what each engine did in each setting, and how that compares. */
+import { formatBytes } from '../demo/report/format.ts';
 import { median } from '../demo/report/median.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { ENGINES, type EngineName } from './engines/engine.ts';
-import { isOf, type Setting } from './plan.ts';
+import { isOf, keyOf, type Setting, settingOf } from './plan.ts';
+
+const MIB = 2 ** 20;
 
 export interface Summary extends Setting {
   readonly engine: EngineName;
@@ -27,6 +30,19 @@ export interface Summary extends Setting {
 export function secondWorst(values: readonly number[]): number | null {
   const sorted = [...values].sort((a, b) => b - a);
   return sorted[1] ?? sorted[0] ?? null;
+}
+
+export function nameOf({ load, ...rest }: Setting): string {
+  return `${load}, ${nameMemory(rest)}`;
+}
+
+export function nameMemory(setting: Omit<Setting, 'load'>): string {
+  const { memory_mib, fill_percent, change_mib_per_s } = setting;
+  return [
+    formatBytes(memory_mib * MIB),
+    ...(fill_percent > 0 ? [`${fill_percent} % held`] : []),
+    ...(change_mib_per_s > 0 ? [`${change_mib_per_s} MiB/s changed`] : []),
+  ].join(', ');
 }
 
 /** In the order of settings, then of engines; what was not run is not there. */
@@ -79,13 +95,13 @@ function rateInRounds({ client }: Report): number | null {
 
 export function settingsIn(reports: readonly Report[]): Setting[] {
   const settings = new Map<string, Setting>();
-  for (const { environment } of reports) {
-    const load = environment.load === 'oltp' ? 'oltp' : 'light';
-    const { memory_mib } = environment;
-    settings.set(`${load} ${memory_mib}`, { memory_mib, load });
-  }
+  for (const setting of reports.map(settingOf)) settings.set(keyOf(setting), setting);
   return [...settings.values()].sort(
-    (a, b) => a.load.localeCompare(b.load) || a.memory_mib - b.memory_mib,
+    (a, b) =>
+      a.load.localeCompare(b.load) ||
+      a.memory_mib - b.memory_mib ||
+      a.fill_percent - b.fill_percent ||
+      a.change_mib_per_s - b.change_mib_per_s,
   );
 }
 

@@ -1,7 +1,7 @@
 /** The summary as a table: ratios first, milliseconds second. For the terminal and, as Markdown, for docs. */
 import { formatBytes, formatMs } from '../demo/report/format.ts';
 import { engines } from './engines/index.ts';
-import type { Summary } from './summary.ts';
+import { nameMemory, type Summary } from './summary.ts';
 
 export const HEAD = [
   'load',
@@ -22,7 +22,7 @@ export const HEAD = [
 export function rowsOf(summaries: readonly Summary[]): string[][] {
   return summaries.map((s) => [
     s.load,
-    formatBytes(s.memory_mib * 2 ** 20),
+    nameMemory(s),
     s.engine,
     times(s.to_hypervisor),
     times(s.to_full),

@@ -28,6 +28,8 @@ export async function describeEnvironment(
     kernel: `${kernel} (${describeKernels(lab)})`,
     database: `${lab.database} ${version}`,
     load,
+    fill_percent: 0,
+    change_mib_per_s: 0,
     run: new Date().toISOString(),
   };
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { Client } from '../../../orchestrator/cli/client.ts';
 import type { Progress } from '../../progress.ts';
 import { ensurePackages } from '../../setup/packages.ts';
+import { ballastExtras } from '../guest/ballast.ts';
 import { churnExtras } from '../guest/churn.ts';
 import { witnessExtras } from '../guest/witness.ts';
 import { Lab, MACHINES, type MachineName } from '../lab.ts';
@@ -46,11 +47,14 @@ export async function openStage(
   beginning: Beginning = 'booted',
 ): Promise<Stage> {
   await ensurePackages(['lab', 'kernel', 'native'], progress);
-  const witness = await witnessExtras(progress);
-  const churn = await churnExtras(progress);
+  const parts = [
+    await witnessExtras(progress),
+    await churnExtras(progress),
+    await ballastExtras(progress),
+  ];
   const extras = {
-    files: [...witness.files, ...churn.files],
-    units: [...witness.units, ...churn.units],
+    files: parts.flatMap(({ files }) => files),
+    units: parts.flatMap(({ units }) => units),
   };
   const saved = beginning === 'saved';
   const lab = await Lab.start({ ...options.lab, extras, saved }, progress);

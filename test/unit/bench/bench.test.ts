@@ -20,15 +20,22 @@ const PLAN: Plan = {
   runs: 2,
   memory_mib: [2048],
   loads: ['light'],
+  fill_percent: [0],
+  change_mib_per_s: [0],
 };
 
-function ran(engine: EngineName, client: number, memory_mib = 2048): Report {
+function ran(
+  engine: EngineName,
+  client: number,
+  memory_mib = 2048,
+  more: Partial<Report['environment']> = {},
+): Report {
   const sample = sampleReport();
   return {
     ...sample,
     engine,
     downtime_ms: { ...sample.downtime_ms, client },
-    environment: { ...sample.environment, memory_mib },
+    environment: { ...sample.environment, memory_mib, ...more },
   };
 }
 
@@ -44,6 +51,44 @@ t.test('what has been run is not run again, whether it held or not', async (t) =
   t.equal(remaining({ ...PLAN, memory_mib: [8192] }, done).length, 6, 'another machine');
   t.strictSame(remaining({ ...PLAN, runs: 1, engines: ['full'] }, done), []);
 });
+
+t.test(
+  'each setting of memory, load, what is held and what changes is one of its own',
+  async (t) => {
+    const plan: Plan = {
+      ...PLAN,
+      engines: ['delta'],
+      runs: 1,
+      memory_mib: [2048, 8192],
+      fill_percent: [0, 75],
+      change_mib_per_s: [0, 20],
+    };
+    t.equal(casesOf(plan).length, 8);
+    const done = [ran('delta', 500, 8192, { fill_percent: 75, change_mib_per_s: 20 })];
+    const left = remaining(plan, done);
+    t.equal(left.length, 7);
+    t.notOk(
+      left.some(
+        ({ memory_mib, fill_percent, change_mib_per_s }) =>
+          memory_mib === 8192 && fill_percent === 75 && change_mib_per_s === 20,
+      ),
+    );
+    const both = [
+      ran('hypervisor', 200),
+      ran('delta', 500),
+      ran('delta', 900, 2048, { fill_percent: 75 }),
+    ];
+    t.strictSame(
+      summarise(both).map(({ fill_percent, to_hypervisor }) => [fill_percent, to_hypervisor]),
+      [
+        [0, 2.5],
+        [0, 1],
+        [75, null],
+      ],
+      'nothing is compared with another setting',
+    );
+  },
+);
 
 t.test('ratios, medians and the second-worst', async (t) => {
   const reports = [
@@ -122,6 +167,8 @@ t.test('the page has the figures, the pictures and what did not hold', async (t)
     measured(ran('delta', 500)),
     measured(ran('hypervisor', 200)),
     ran('delta', 700, 8192),
+    ran('delta', 900, 8192, { fill_percent: 75 }),
+    ran('delta', 800, 2048, { change_mib_per_s: 50 }),
     { ...refusedReport(), engine: 'full' },
   ];
   const titles = picturesOf(reports).map(({ title }) => title);
@@ -130,10 +177,13 @@ t.test('the page has the figures, the pictures and what did not hold', async (t)
     'What the window is made of',
     "The client's throughput",
     'Downtime against memory',
+    'Downtime against change rate',
     'The window against what changed',
   ]);
   const page = renderPage(reports);
   t.match(page, '2.5 times as long as a hypervisor');
+  t.match(page, '8192 MiB, 75 % held');
+  t.match(page, '2048 MiB, 50 MiB/s changed');
   t.match(page, 'kernel-mismatch: 6.12.107-1 and 6.12.110-1');
   t.equal(page.split('<svg').length - 1 >= titles.length, true);
   t.notMatch(page, /<script|https?:\/\/(?!www\.w3\.org)/, 'nothing is loaded from elsewhere');
@@ -158,6 +208,8 @@ t.test('the command line', async (t) => {
     runs: 5,
     memory_mib: [2048],
     loads: ['light'],
+    fill_percent: [0],
+    change_mib_per_s: [0],
     lab: { nic: 'virtio', disk: 'ahci', cpus: 1 },
     json: null,
     resume: false,
@@ -166,7 +218,7 @@ t.test('the command line', async (t) => {
     parseOptions(
       [
         '--engines delta,full --runs 20 --memory 2048,8192 --load light,oltp --cpus 2',
-        '--nic e1000e --disk virtio --json f --resume',
+        '--nic e1000e --disk virtio --json f --resume --fill 0,75 --change 0,50',
       ].flatMap((words) => words.split(' ')),
     ),
     {
@@ -174,6 +226,8 @@ t.test('the command line', async (t) => {
       runs: 20,
       memory_mib: [2048, 8192],
       loads: ['light', 'oltp'],
+      fill_percent: [0, 75],
+      change_mib_per_s: [0, 50],
       lab: { nic: 'e1000e', disk: 'virtio', cpus: 2 },
       json: 'f',
       resume: true,
@@ -188,6 +242,9 @@ t.test('the command line', async (t) => {
     ['--memory', '2048,much'],
     ['--load', 'heavy'],
     ['--disk', 'nvme'],
+    ['--fill', '95'],
+    ['--fill', ''],
+    ['--change', 'much'],
   ]) {
     t.throws(() => parseOptions(words), Error, words.join(' '));
   }

@@ -102,6 +102,8 @@ export function sampleReport(): Report {
       kernel: '6.12.107 patched',
       database: 'mysql 9.7.4',
       load: 'light',
+      fill_percent: 0,
+      change_mib_per_s: 0,
       run: '2026-11-21T06:00:00Z',
     },
   };

@@ -65,6 +65,9 @@ export const EnvironmentSchema = z.object({
   kernel: z.string().max(256),
   database: z.string().max(256),
   load: z.string().max(64),
+  /** Of the memory, by a process that holds it; and how much of it is written anew. */
+  fill_percent: z.number().int().nonnegative().default(0),
+  change_mib_per_s: z.number().int().nonnegative().default(0),
   run: z.string().max(128),
 });
 
