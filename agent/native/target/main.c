@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/facts.h"
 #include "common/log.h"
+#include "target/devices.h"
 #include "target/standby.h"
 
 #define MIN_FREE_LOW_KB	 4096
@@ -153,6 +154,7 @@ static int run_standby(int argc, char **argv)
 		log_text("cannot prepare: %s", strerror(-error));
 		return 1;
 	}
+	devices_silence(DEVICES_ROOT);
 	settle_memory();
 	settle_disks();
 	settle_grace_periods();
