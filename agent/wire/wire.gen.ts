@@ -421,8 +421,10 @@ export interface StreamAcceptMessage {
   image_format: number;
   /** memory that the target keeps for the frames; 0 for the engine full */
   owned_bytes: bigint;
-  /** page frames from this one on are all kept for the frames; 0: not known */
-  occupied_end_pages: bigint;
+  /** what the target occupies, beside its kernel, is in page frames from this one on */
+  occupied_pfn: bigint;
+  /** and before this one; 0: not known */
+  occupied_end_pfn: bigint;
 }
 
 /** memory samples sent before the window to measure the link; the target drops the data */
@@ -1042,13 +1044,14 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     number: 41,
     link: 'stream',
     from: ['standby'],
-    fixed_bytes: 24,
-    max_payload_bytes: 24,
+    fixed_bytes: 32,
+    max_payload_bytes: 32,
     fields: [
       { name: 'chunk_bytes', kind: 'u32', offset: 0, bytes: 4 },
       { name: 'image_format', kind: 'u32', offset: 4, bytes: 4 },
       { name: 'owned_bytes', kind: 'u64', offset: 8, bytes: 8 },
-      { name: 'occupied_end_pages', kind: 'u64', offset: 16, bytes: 8 },
+      { name: 'occupied_pfn', kind: 'u64', offset: 16, bytes: 8 },
+      { name: 'occupied_end_pfn', kind: 'u64', offset: 24, bytes: 8 },
     ],
     tail: null,
   },

@@ -304,9 +304,10 @@ export class Machine {
 
   /** `mem=` as well, which the randomised placing of a hardened kernel looks at. */
   #smallLoader(): string[] {
-    const { standby_memory_mib } = this.#board.options;
+    const { standby_memory_mib, memory_mib } = this.#board.options;
     if (standby_memory_mib === undefined) return [];
-    return [`mem=${standby_memory_mib}M`, `hibernate_loader=${standby_memory_mib}M`];
+    // In the middle: what cannot be moved out of the way gathers at both ends of the source's memory.
+    return [`hibernate_loader=${standby_memory_mib}M@${Math.min(memory_mib / 2, 1024)}M`];
   }
 
   #commandLine(role: Role, more: readonly string[]): string {

@@ -5,7 +5,7 @@
 
 #include "harness.h"
 
-static uint64_t owned_pages;	/* by the last SNAPSHOT_PRELOAD_BEGIN */
+static struct snapshot_preload_begin begun;	/* by the last SNAPSHOT_PRELOAD_BEGIN */
 
 static unsigned long long number_in(const char *path)
 {
@@ -42,16 +42,25 @@ static uint64_t firmware_frame(void)
 /* A kernel that only loads (hibernate_loader=): the RAM that it does not use is for the image. */
 static void test_image_ram(void)
 {
-	uint64_t image_ram = number_in("/sys/power/image_ram");
-	char line[4096] = "";
+	uint64_t image_ram = number_in("/sys/power/image_ram"), first = 0, end = UINT64_MAX;
 	FILE *f = fopen("/proc/cmdline", "re");
-	bool small = f && fgets(line, sizeof(line), f) && strstr(line, "hibernate_loader=");
+	char line[4096] = "";
+	const char *word;
+	unsigned long mib, at_mib = 0;
 
-	if (f)
-		fclose(f);
-
-	check(small == (image_ram > 0), "RAM for images", (long)(image_ram >> 20));
-	check(owned_pages > image_ram / PAGE, "it is owned", (long)owned_pages);
+	must(f && fgets(line, sizeof(line), f), "/proc/cmdline");
+	fclose(f);
+	word = strstr(line, "hibernate_loader=");
+	if (word && sscanf(word, "hibernate_loader=%luM@%luM", &mib, &at_mib) >= 1) {
+		first = at_mib << (20 - 12);
+		end = first + (mib << (20 - 12));
+	}
+	check(!word == !image_ram, "RAM for images", (long)(image_ram >> 20));
+	check(begun.owned_pages > image_ram / PAGE, "it is owned", (long)begun.owned_pages);
+	check(begun.occupied_pfn >= first && begun.occupied_end_pfn <= end,
+	      "what else is occupied lies where it was told to", (long)begun.occupied_pfn);
+	check(begun.occupied_end_pfn > begun.occupied_pfn, "and is not nothing",
+	      (long)begun.occupied_end_pfn);
 }
 
 #endif

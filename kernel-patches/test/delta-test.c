@@ -15,6 +15,7 @@
 #include "delta-work.h"
 #include "delta-vacate.h"
 #include "delta-loader.h"
+#include "delta-text.h"
 #include <sys/reboot.h>
 #include <sys/syscall.h>
 
@@ -192,26 +193,6 @@ static void test_overflow(int fd)
 	check(beats(), "the machine goes on", 0);
 }
 
-static void phase_times(int fd)
-{
-	struct snapshot_phases p = { .size = sizeof(p) };
-	static const unsigned int order[] = { 0, 1, 2, 3, 4, 25, 5, 6, 7, 8, 9, 10, 11, 12, 13,
-					      14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24 };
-	uint64_t last = 0;
-
-	if (ioctl(fd, SNAPSHOT_GET_PHASES, &p))
-		fatal("SNAPSHOT_GET_PHASES");
-	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
-		uint64_t at = p.cycles[order[i]];
-
-		if (at && last)
-			printf("# phase %2u +%.3f ms\n", order[i],
-			       (double)(int64_t)(at - last) / p.cycles_khz);
-		if (at)
-			last = at;
-	}
-}
-
 static void save_image(int fd, uint64_t saveable)
 {
 	struct snapshot_live io = live_request(0, 0);
@@ -235,13 +216,38 @@ static void save_image(int fd, uint64_t saveable)
 	printf("# image of %llu bytes\n", (unsigned long long)size);
 }
 
+/* The new body: what the image has is as it was. */
+static int wake_up(int fd, int code, struct work **works)
+{
+	struct snapshot_live sum = live_request(0, 0);
+
+	phase_times(fd);
+	check_code(code, "its code is as it was");
+	close(fd);
+	check(beats(), "the machine goes on", 0);
+	for (unsigned int i = 0; i < WRITERS; i++) {
+		works[i]->stop = 1;
+		while (!works[i]->stopped)
+			usleep(1000);
+		check(wrong_pages(works[i]) == 0, "every page of a writer is its last version",
+		      (long)works[i]->rounds);
+	}
+	fd = live_device();
+	sum.size = 0;
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &sum), -EINVAL);
+	sum = live_request(0, 0);
+	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &sum), -ENODATA);
+	close(fd);
+	return 0;
+}
+
 static int source(void)
 {
 	struct work *works[WRITERS];
 	struct snapshot_delta d;
 	struct snapshot_live sum;
 	uint64_t read_pages, last;
-	int fd, in_suspend = -1;
+	int fd, code, in_suspend = -1;
 
 	for (unsigned int i = 0; i < WRITERS; i++) {
 		works[i] = pages(sizeof(struct work));
@@ -264,6 +270,8 @@ static int source(void)
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	last = read_round(fd, SNAPSHOT_LIVE_TRACK, true, &sum);
 	check(sum.changed == sum.saveable, "the first round reads all", (long)sum.saveable);
+	code = change_code();
+	check_code(code, "packets are stamped when they arrive");
 	for (unsigned int round = 1; round < ROUNDS_MAX; round++) {
 		read_pages = read_round(fd, SNAPSHOT_LIVE_CHANGED | SNAPSHOT_LIVE_TRACK, true,
 					&sum);
@@ -288,23 +296,7 @@ static int source(void)
 		reboot(RB_AUTOBOOT);
 		return 1;
 	}
-	/* The new body. */
-	phase_times(fd);
-	close(fd);
-	check(beats(), "the machine goes on", 0);
-	for (unsigned int i = 0; i < WRITERS; i++) {
-		works[i]->stop = 1;
-		while (!works[i]->stopped)
-			usleep(1000);
-		check(wrong_pages(works[i]) == 0, "every page of a writer is its last version",
-		      (long)works[i]->rounds);
-	}
-	fd = live_device();
-	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &sum), -EINVAL);
-	sum = live_request(0, 0);
-	EXPECT(ioctl(fd, SNAPSHOT_LIVE_READ, &sum), -ENODATA);
-	close(fd);
-	return 0;
+	return wake_up(fd, code, works);
 }
 
 static struct snapshot_preload preload_request(uint64_t frames_nr, uint64_t data_nr)
@@ -328,7 +320,7 @@ static int preload_device(void)
 		fatal("SNAPSHOT_PRELOAD_BEGIN");
 	printf("# %llu frames owned, format %u, %.0f ms\n", (unsigned long long)begin.owned_pages,
 	       begin.format, (now() - start) * 1e3);
-	owned_pages = begin.owned_pages;
+	begun = begin;
 	return fd;
 }
 
@@ -398,6 +390,9 @@ static void test_preload_misuse(void)
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD, &io), -EPERM);
 	begin.flags = 1;
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, &begin), -EINVAL);
+	begin.flags = 0;
+	begin.reserved = 1;
+	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, &begin), -EINVAL);
 	begin = (struct snapshot_preload_begin) { .size = sizeof(begin),
 						  .reserve_pages = 1ULL << 60 };
 	EXPECT(ioctl(fd, SNAPSHOT_PRELOAD_BEGIN, &begin), -EINVAL);
@@ -440,7 +435,7 @@ static void get_image_start(void)
 
 static int target(void)
 {
-	int fd;
+	int fd, code;
 
 	test_preload_misuse();
 
@@ -457,9 +452,11 @@ static int target(void)
 	close(fd);
 
 	/* Everything twice: the second time in place of what is there. */
+	code = change_code();
 	fd = preload_device();
 	check(load(fd, 0, false) == 0, "loaded ahead", 0);
 	check(load(fd, 0, true) == 0, "loaded again, and the image", 0);
+	change_code_back(code);
 	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), 0);
 	check(false, "still here after the restore", 0);
 	return 1;
@@ -478,6 +475,7 @@ int main(int argc, char **argv)
 	disk = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (disk < 0)
 		fatal(DISK);
+	loopback_up();
 	child = start_heartbeat();
 	if (!strcmp(argv[1], "source"))
 		ret = source();

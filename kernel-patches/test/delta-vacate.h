@@ -84,7 +84,8 @@ static void check_image_list(const char *image, size_t bytes, long saveable)
 	const struct image_frames *end = (const void *)(image + bytes);
 	long listed = 0, wrong = 0;
 
-	for (; f < end && f->saved; f++) {
+	/* A last page that is full has no end. */
+	for (; f < end && f->saved && listed < saveable; f++) {
 		for (unsigned int bit = 0; bit < 64; bit++)
 			if (f->saved >> bit & 1)
 				wrong += is_vacated(f->pfn + bit);

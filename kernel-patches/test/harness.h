@@ -111,6 +111,27 @@ static pid_t start_heartbeat(void)
 	}
 }
 
+/* What each step of the last cycle took. */
+static inline void phase_times(int fd)
+{
+	struct snapshot_phases p = { .size = sizeof(p) };
+	static const unsigned int order[] = { 0, 1, 2, 3, 4, 25, 5, 6, 7, 8, 9, 10, 11, 12, 13,
+					      14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24 };
+	uint64_t last = 0;
+
+	if (ioctl(fd, SNAPSHOT_GET_PHASES, &p))
+		fatal("SNAPSHOT_GET_PHASES");
+	for (size_t i = 0; i < sizeof(order) / sizeof(*order); i++) {
+		uint64_t at = p.cycles[order[i]];
+
+		if (at && last)
+			printf("# phase %2u +%.3f ms\n", order[i],
+			       (double)(int64_t)(at - last) / p.cycles_khz);
+		if (at)
+			last = at;
+	}
+}
+
 /* The last lines of a machine's output. */
 static int finish(pid_t child)
 {

@@ -290,6 +290,7 @@ static int source(unsigned int seed)
 
 		for (unsigned int round = 0; round < ROUNDS; round++)
 			pages += read_round(fd, TRACK);
+		files_still = i % 2;
 		snapshot(fd);
 		for (unsigned int j = 0; j < WORKERS; j++)
 			judge_worker(&workers[j], pids[j], &wrong, &tracked);

@@ -14,6 +14,7 @@
 #include "track-kinds.h"
 #include <linux/aio_abi.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 
 #define SWAP_BYTES	(16UL << 20)
@@ -87,10 +88,10 @@ static void check_given(const char *when)
 }
 
 /* The walk through page tables, and not much more: one frame is looked at. */
-static void begin_round(int fd)
+static void begin_round(int fd, uint32_t flags)
 {
 	struct snapshot_live io = {
-		.size = sizeof(io), .flags = TRACK, .frames = (uintptr_t)frames,
+		.size = sizeof(io), .flags = flags, .frames = (uintptr_t)frames,
 		.data = (uintptr_t)data, .frames_max = 1, .data_max = 1,
 	};
 
@@ -101,8 +102,11 @@ static void begin_round(int fd)
 			frames[0] & SNAPSHOT_FRAME_ZERO ? digest_of_zero() : digest(data);
 }
 
-/* The version says whether files are clean after it was written; see settle(). */
-static void attempt(unsigned int version, bool write_again)
+/*
+ * The version says whether files are clean after it was written; see settle(). @last: flags of the
+ * rounds after that.
+ */
+static void attempt(unsigned int version, bool write_again, uint32_t last)
 {
 	int fd = live_begin();
 	uint64_t pages = read_round(fd, TRACK), again = read_round(fd, TRACK);
@@ -110,10 +114,10 @@ static void attempt(unsigned int version, bool write_again)
 
 	check(again < pages / 4, "the second round gives what has changed", (long)again);
 	write_all(version);
-	begin_round(fd);
-	read_round(fd, TRACK);
+	begin_round(fd, last);
+	read_round(fd, last);
 	check_given("in the round after it was written");
-	read_round(fd, TRACK);
+	read_round(fd, last);
 	check_given("and in the next one");
 	if (write_again)
 		write_all(version + 1);
@@ -175,21 +179,8 @@ static void test_other_cpu(void)
 struct aio_ring {
 	aio_context_t context;	/* where it is mapped, too */
 	int timer;
-	uint64_t pfn, digest;
+	uint64_t pfn, before;
 };
-
-/* As the kernel makes it, for snapshot_check.digests. */
-static uint64_t check_digest(const void *page)
-{
-	const uint64_t *words = page;
-	uint64_t h = PAGE;
-
-	for (size_t i = 0; i < PAGE / sizeof(*words); i++) {
-		h = (h ^ words[i]) * 0x61c8864680b583ebULL;
-		h ^= h >> 29;
-	}
-	return h & ~(uint64_t)SNAPSHOT_CHECK_HOW;
-}
 
 static void aio_ring_setup(struct aio_ring *r)
 {
@@ -200,7 +191,7 @@ static void aio_ring_setup(struct aio_ring *r)
 	must(r->timer >= 0 && !syscall(SYS_io_setup, 1, &r->context) &&
 	     syscall(SYS_io_submit, r->context, 1, &list) == 1, "AIO");
 	/* A look at it, so that this process has it in its page table. */
-	check_digest((void *)r->context);
+	digest((void *)r->context);
 	r->pfn = frame_of(&self, r->context);
 	must(r->pfn, "a frame of the ring");
 }
@@ -210,7 +201,7 @@ static void aio_ring_arm(struct aio_ring *r, uint64_t after_ns)
 	struct itimerspec when = { .it_value = { .tv_sec = (time_t)(after_ns / 1000000000),
 						 .tv_nsec = (long)(after_ns % 1000000000) } };
 
-	r->digest = check_digest((void *)r->context);
+	r->before = digest((void *)r->context);
 	must(!timerfd_settime(r->timer, 0, &when, NULL), "timer");
 }
 
@@ -231,10 +222,10 @@ static void test_rings(void)
 	for (unsigned int i = 0; i < RINGS; i++) {
 		uint64_t entry = checks_of[rings[i].pfn];
 
-		if ((entry & SNAPSHOT_CHECK_HOW) == SNAPSHOT_CHECK_COPIED)
+		if (how_of(rings[i].pfn) == SNAPSHOT_CHECK_COPIED)
 			copied++;
 		else
-			wrong += (entry & ~(uint64_t)SNAPSHOT_CHECK_HOW) != rings[i].digest;
+			wrong += (entry & ~(uint64_t)SNAPSHOT_CHECK_HOW) != rings[i].before;
 	}
 	check(!wrong, "rings of AIO: what is left out is what was given", wrong);
 	check(copied && copied < RINGS, "some had been written to, some not", copied);
@@ -250,6 +241,97 @@ static void test_rings(void)
 	check(came == RINGS, "every event comes", came);
 }
 
+/* Frames of a line in /proc/iomem, as far as they have become this. */
+static unsigned long count_in(const char *name, unsigned int how, unsigned long *all)
+{
+	FILE *f = fopen("/proc/iomem", "re");
+	unsigned long from, to, nr = 0;
+	char line[128];
+
+	*all = 0;
+	must(f, "/proc/iomem");
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, name) || sscanf(line, " %lx-%lx", &from, &to) != 2)
+			continue;
+		for (uint64_t pfn = from / PAGE; pfn < to / PAGE; pfn++)
+			nr += how_of(pfn) == how;
+		*all += to / PAGE - from / PAGE;
+	}
+	fclose(f);
+	return nr;
+}
+
+/* Reserved frames that are not the kernel's own: nearly all are the array of struct page. */
+static unsigned long count_reserved(unsigned int how)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	unsigned long nr = 0, all;
+	uint64_t flags = 0;
+
+	for (uint64_t pfn = 0; pfn < FRAMES_MAX; pfn++)
+		if (how_of(pfn) == how && pread(fd, &flags, 8, (off_t)pfn * 8) == 8)
+			nr += flags >> 32 & 1;
+	close(fd);
+	return nr - count_in("Kernel code", how, &all) - count_in("Kernel rodata", how, &all);
+}
+
+/* Without jump labels, what a kernel decides seldom is a branch like all others. */
+static bool code_can_change(void)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	char line[256];
+	bool found = false;
+
+	must(f, "/proc/kallsyms");
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, " static_key_enable\n");
+	fclose(f);
+	return found;
+}
+
+/* A part of the kernel's code is changed, and changed back when it is closed. */
+static int change_code(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
+
+	must(fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof(on)), "SO_TIMESTAMP");
+	/* A worker of the kernel does it. */
+	usleep(200000);
+	return fd;
+}
+
+/* Code of the kernel, and its array of struct page. */
+static void test_kernel(void)
+{
+	unsigned long frames_nr = (unsigned long)sysconf(_SC_PHYS_PAGES), code, tracked, array;
+	int fd = live_begin(), changed;
+
+	read_round(fd, TRACK);
+	read_round(fd, TRACK);
+	snapshot(fd);
+	tracked = count_in("Kernel code", SNAPSHOT_CHECK_TRACKED, &code);
+	check(tracked > code * 9 / 10, "code that nobody has changed is known", (long)tracked);
+	array = count_reserved(SNAPSHOT_CHECK_TRACKED);
+	check(array > frames_nr * 64 / PAGE / 2, "most of the array of struct page is known",
+	      (long)array);
+	check(count_reserved(SNAPSHOT_CHECK_COPIED) > 0, "what was written to there is copied", 0);
+	snapshot_end(fd);
+
+	fd = live_begin();
+	read_round(fd, TRACK);
+	read_round(fd, TRACK);
+	changed = change_code();
+	snapshot(fd);
+	tracked = count_in("Kernel code", SNAPSHOT_CHECK_COPIED, &code);
+	if (code_can_change())
+		check(tracked > 0, "changed code is copied", (long)tracked);
+	else
+		check(!tracked, "code of this kernel never changes", (long)tracked);
+	snapshot_end(fd);
+	close(changed);
+	check(beats(), "the machine goes on", 0);
+}
+
 static bool is_huge(const char *at)
 {
 	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
@@ -259,6 +341,55 @@ static bool is_huge(const char *at)
 	     "kpageflags");
 	close(fd);
 	return flags & (1ULL << 22);
+}
+
+static size_t count_unit(const struct subject *s, size_t unit, unsigned int how)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < s->unit_pages; i++)
+		nr += judge(&self, (uintptr_t)s->at + (unit * s->unit_pages + i) * PAGE).how == how;
+	return nr;
+}
+
+/*
+ * A huge page that is written to, in rounds with @flags, and once more after the last one; all of
+ * them are looked at then, but for one with entries of their own. Another one is left alone.
+ */
+static void try_split(struct subject *s, uint32_t flags, size_t known)
+{
+	int fd = live_begin();
+	size_t tracked;
+
+	read_round(fd, TRACK);
+	read_round(fd, TRACK);
+	fill(written_page(s, 0), 11);
+	read_round(fd, flags);
+	fill(written_page(s, 0), 12);
+	snapshot(fd);
+	tracked = count_unit(s, 0, SNAPSHOT_CHECK_TRACKED);
+	check(tracked == known, "pages known beside the one that was written to", (long)tracked);
+	check(count_unit(s, 0, SNAPSHOT_CHECK_COPIED) == 1, "that one is copied", 0);
+	tracked = count_unit(s, 1, SNAPSHOT_CHECK_TRACKED);
+	check(tracked == HUGE_PAGES, "of another one all are known", (long)tracked);
+	snapshot_end(fd);
+}
+
+static void test_split(void)
+{
+	struct subject s = { 0 };
+	struct snapshot_live io = { .size = sizeof(io), .flags = SNAPSHOT_LIVE_SPLIT };
+	int fd = live_begin();
+
+	check(ioctl(fd, SNAPSHOT_LIVE_READ, &io) == -1 && errno == EINVAL,
+	      "SNAPSHOT_LIVE_SPLIT goes with SNAPSHOT_LIVE_TRACK only", 0);
+	close(fd);
+	huge_setup(&s);
+	check(is_huge(s.at), "a huge page", 0);
+	try_split(&s, TRACK, 0);
+	try_split(&s, SPLIT, HUGE_PAGES - 1);
+	check(is_huge(s.at), "it is the same page still", 0);
+	check(beats(), "the machine goes on", 0);
 }
 
 static void seed_setup(void)
@@ -289,13 +420,22 @@ static int source(void)
 	}
 	/* As after a time of use: nothing is in a list that is still to be worked off. */
 	sync();
-	attempt(1, true);
-	attempt(3, false);
-	attempt(4, true);
-	attempt(SOFT_VERSION, false);
-	attempt(SOFT_VERSION + 1, true);
+	attempt(1, true, TRACK);
+	attempt(3, false, TRACK);
+	files_still = true;
+	attempt(4, true, TRACK);
+	files_still = false;
+	attempt(SOFT_VERSION, false, TRACK);
+	files_still = true;
+	attempt(SOFT_VERSION + 1, true, TRACK);
+	attempt(SOFT_VERSION + 4, false, TRACK);
+	files_still = false;
+	attempt(SOFT_VERSION + 6, true, SPLIT);
+	attempt(SOFT_VERSION + 8, false, SPLIT);
 	test_other_cpu();
 	test_rings();
+	test_kernel();
+	test_split();
 	for (size_t i = 0; i < SUBJECTS; i++)
 		if (subjects[i].child)
 			kill(subjects[i].child, SIGKILL);

@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
+#include <linux/fs.h>
 
 #define FRAMES_MAX	(1UL << 18)	/* of a machine that runs this */
 #define BATCH_PAGES	1024UL
@@ -18,6 +19,7 @@
 #define PFN_MASK	((1ULL << 55) - 1)
 #define PRESENT		(1ULL << 63)
 #define TRACK		(SNAPSHOT_LIVE_TRACK | SNAPSHOT_LIVE_CHANGED)
+#define SPLIT		(TRACK | SNAPSHOT_LIVE_SPLIT)
 #define HOW_GONE	0xff	/* the page has no frame */
 
 static uint64_t *given;		/* digest of what was given of each frame, 0: nothing */
@@ -33,16 +35,17 @@ static void track_setup(void)
 	data = pages(BATCH_PAGES * PAGE);
 }
 
+/* As the kernel makes it, for snapshot_check.digests. */
 static uint64_t digest(const void *page)
 {
 	const uint64_t *words = page;
-	uint64_t h = 1;
+	uint64_t h = PAGE;
 
 	for (size_t i = 0; i < PAGE / sizeof(*words); i++) {
-		h = (h ^ words[i]) * 0x9e3779b97f4a7c15ULL;
+		h = (h ^ words[i]) * 0x61c8864680b583ebULL;
 		h ^= h >> 29;
 	}
-	return h | 1;
+	return h & ~(uint64_t)SNAPSHOT_CHECK_HOW;
 }
 
 static uint64_t digest_of_zero(void)
@@ -92,6 +95,44 @@ static uint64_t read_round(int fd, uint32_t flags)
 	return pages;
 }
 
+/* Whether the file systems are frozen while a snapshot is made. */
+static bool files_still;
+
+static void freeze_files(bool freeze)
+{
+	static const char *const roots[] = { "/mnt", "/inline" };
+
+	for (size_t i = 0; files_still && i < sizeof(roots) / sizeof(*roots); i++) {
+		int fd = open(roots[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0 || ioctl(fd, freeze ? FIFREEZE : FITHAW, 0))
+			fatal(roots[i]);
+		close(fd);
+	}
+}
+
+static unsigned int how_of(uint64_t pfn)
+{
+	return checks_of[pfn] & SNAPSHOT_CHECK_HOW;
+}
+
+/* Of all frames, also those of the kernel: what is left out unseen is what was given. */
+static void judge_tracked(void)
+{
+	unsigned long wrong = 0, first = 0;
+
+	for (uint64_t pfn = 0; pfn < FRAMES_MAX; pfn++) {
+		if (how_of(pfn) != SNAPSHOT_CHECK_TRACKED ||
+		    (checks_of[pfn] & ~(uint64_t)SNAPSHOT_CHECK_HOW) == given[pfn])
+			continue;
+		if (!wrong++)
+			first = pfn;
+	}
+	if (wrong)
+		printf("# frame %#lx and others\n", first);
+	check(!wrong, "every frame that is taken for unchanged is what was given", (long)wrong);
+}
+
 /*
  * Makes an image with frames left out, and learns what became of each. Ends with snapshot_end().
  * False: too much had changed for the room that there is, and all goes on.
@@ -106,7 +147,12 @@ static bool try_snapshot(int fd, struct snapshot_delta *outcome)
 	if (ioctl(fd, SNAPSHOT_CHECK, &io) || ioctl(fd, SNAPSHOT_DELTA, &delta) ||
 	    ioctl(fd, SNAPSHOT_FREEZE))
 		fatal("SNAPSHOT_FREEZE");
+	freeze_files(true);
 	if (ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend)) {
+		int error = errno;
+
+		freeze_files(false);
+		errno = error;
 		if (errno != ENOSPC || ioctl(fd, SNAPSHOT_FREE) || ioctl(fd, SNAPSHOT_UNFREEZE))
 			fatal("SNAPSHOT_CREATE_IMAGE");
 		return false;
@@ -124,6 +170,7 @@ static bool try_snapshot(int fd, struct snapshot_delta *outcome)
 	       (unsigned long long)delta.zero, (unsigned long long)delta.same,
 	       (unsigned long long)delta.copied, (unsigned long long)delta.sealed,
 	       (unsigned long long)delta.tracked);
+	judge_tracked();
 	*outcome = delta;
 	return true;
 }
@@ -143,6 +190,7 @@ static struct snapshot_delta snapshot(int fd)
 
 static void snapshot_end(int fd)
 {
+	freeze_files(false);
 	if (ioctl(fd, SNAPSHOT_FREE) || ioctl(fd, SNAPSHOT_UNFREEZE))
 		fatal("SNAPSHOT_UNFREEZE");
 	close(fd);
@@ -221,7 +269,7 @@ static struct verdict judge(const struct process *p, uintptr_t at)
 		return v;
 	if (pread(p->mem, page, PAGE, (off_t)at) != (ssize_t)PAGE)
 		fatal("mem");
-	v.how = checks_of[pfn] & SNAPSHOT_CHECK_HOW;
+	v.how = how_of(pfn);
 	if (v.how == SNAPSHOT_CHECK_SAME || v.how == SNAPSHOT_CHECK_SEALED ||
 	    v.how == SNAPSHOT_CHECK_TRACKED)
 		v.right = given[pfn] == digest(page);

@@ -2,10 +2,13 @@
  * The patched device by itself: kernel-patches/test/ in two machines that run one after the other and share a disk.
  * The first writes an image, the second refuses what is wrong with it, then wakes up as the first. Frames that have
  * failed take one machine.
+ *
+ * PMSM_TEST_KERNEL=hardened runs what needs one processor with that kernel instead (kernel-patches/README.md).
  */
 import { chmodSync, copyFileSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import t, { type Test } from 'tap';
+import { z } from 'zod';
 import { labKernel } from '../../images/kernel.ts';
 import { inTree } from '../../images/paths.ts';
 import { run } from '../../images/processes.ts';
@@ -31,7 +34,10 @@ const WORDS = ['console=ttyS0', 'panic=-1', 'quiet'];
 const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static'];
 
 const directory = t.testdir({});
-const kernel = await labKernel('patched', textProgress());
+const variant = z
+  .enum(['patched', 'hardened', 'debug'])
+  .parse(process.env.PMSM_TEST_KERNEL ?? 'patched');
+const kernel = await labKernel(variant, textProgress());
 await makeInitramfs();
 
 /** Busybox, the init beside the tests, and the tests, built against the header of this very kernel. */
@@ -61,15 +67,16 @@ interface Case {
   memory_mib: number;
   cpus: number;
   roles: readonly ('source' | 'target')[];
-  /** What the target's kernel uses itself of its memory. */
-  loader_mib?: number;
+  /** What the target's kernel uses itself of its memory: how much, and where. */
+  loader?: string;
   /** The disk has a file system, and a second one has one with inline data. */
   file_systems?: boolean;
 }
 
 async function runMachine(role: string, one: Case): Promise<string> {
-  const { program, memory_mib, cpus, loader_mib } = one;
-  const loader = loader_mib === undefined || role === 'source' ? [] : smallLoader(loader_mib);
+  const { program, memory_mib, cpus } = one;
+  const small = one.loader !== undefined && role === 'target';
+  const loader = small ? [`hibernate_loader=${one.loader}`] : [];
   const argv: [string, ...string[]] = [
     'qemu-system-x86_64',
     ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-smp', `${cpus}`, '-m', `${memory_mib}`],
@@ -85,8 +92,6 @@ async function runMachine(role: string, one: Case): Promise<string> {
   return `${ended.output.replaceAll('\r', '')}\n# ended with ${ended.code}\n`;
 }
 
-const smallLoader = (mib: number): string[] => [`mem=${mib}M`, `hibernate_loader=${mib}M`];
-
 /** A machine's own TAP: each of its checks is one here. */
 function checkOutput(t: Test, role: string, output: string): void {
   const lines = output.split('\n').filter((line) => /^(not )?ok \d/.test(line));
@@ -100,7 +105,8 @@ const CASES: Case[] = [
   { program: 'snapshot-test', memory_mib: 1024, cpus: 1, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 1, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH },
-  { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH, loader_mib: 96 },
+  { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH, loader: '96M' },
+  { program: 'delta-test', memory_mib: 768, cpus: 1, roles: BOTH, loader: '64M@384M' },
   { program: 'poison-test', memory_mib: 512, cpus: 1, roles: ['source'] },
   { program: 'track-test', memory_mib: 768, cpus: 1, roles: ['source'], file_systems: true },
   { program: 'track-test', memory_mib: 768, cpus: 2, roles: ['source'], file_systems: true },
@@ -123,8 +129,9 @@ async function makeDisks({ file_systems }: Case): Promise<void> {
   await run([MKE2FS, '-q', '-t', 'ext4', '-O', 'inline_data', '-I', '256', small]);
 }
 
-for (const one of CASES) {
-  const loader = one.loader_mib === undefined ? '' : `, a loader of ${one.loader_mib} MiB`;
+// The other kernels patch their own code, which the emulator of two processors may get wrong.
+for (const one of CASES.filter(({ cpus }) => variant === 'patched' || cpus === 1)) {
+  const loader = one.loader === undefined ? '' : `, a loader in ${one.loader}`;
   t.test(`${one.program}, ${one.cpus} CPU${loader}`, async (t) => {
     await makeDisks(one);
     for (const role of one.roles) checkOutput(t, role, await runMachine(role, one));

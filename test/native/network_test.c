@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -316,8 +317,23 @@ static void test_nudge(void)
 	clock_sleep_ms(300);
 	diag_open(&diag);
 	CHECK(nudge_open(&nudge) == 0, "raw sockets");
+	known = nudge_learn(&nudge, &diag, clock_deadline_ms(1000));
+	CHECK(known == 1 && nudge.owners[0].pid == holder && nudge.owners[0].fd == server,
+	      "%d connection whose process is known", known);
 	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
 	CHECK(known == 1, "%d connection whose next byte is known", known);
+	nudge.owners[0].fd = service;
+	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
+	CHECK(known == 1, "and if its descriptor is another one by now: %d", known);
+	nudge.owners[0].pid = INT_MAX;
+	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
+	CHECK(known == 1, "or its process is gone: %d", known);
+	nudge.own_fds[0] = server;
+	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
+	CHECK(known == 0, "not if it is our own: %d", known);
+	nudge.own_fds[0] = -1;
+	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
+	CHECK(known == 1, "nor would that last: %d", known);
 	getsockopt(server, SOL_SOCKET, SO_REUSEADDR, &reuse, &bytes);
 	CHECK(reuse == 1, "reading it leaves the socket's options as they were");
 	quarantine_remove(&q, NULL);

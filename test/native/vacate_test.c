@@ -35,13 +35,19 @@ static int fake_vacate(struct snapshot_device *device, struct pmsm_snapshot_vaca
 
 static const struct snapshot_operations operations = {.vacate = fake_vacate};
 
-static struct kernel vacate(uint64_t end_pages, unsigned int fails_after, uint64_t limit_ms)
+static struct kernel vacate_from(uint64_t begin_pfn, uint64_t end_pfn, unsigned int fails_after,
+				 uint64_t limit_ms)
 {
 	struct kernel kernel = {.fails_after = fails_after};
 	struct snapshot_device device = {.ops = &operations, .fd = -1, .context = &kernel};
 
-	vacate_frames(&device, end_pages, clock_deadline_ms(limit_ms));
+	vacate_frames(&device, begin_pfn, end_pfn, clock_deadline_ms(limit_ms));
 	return kernel;
+}
+
+static struct kernel vacate(uint64_t end_pfn, unsigned int fails_after, uint64_t limit_ms)
+{
+	return vacate_from(0, end_pfn, fails_after, limit_ms);
 }
 
 static void test_wisdom(void)
@@ -61,7 +67,12 @@ static void test_calls(void)
 	CHECK(kernel.first_pfn == 0 && kernel.end_pfn == SMALL_PAGES,
 	      "from the first frame to where the standby ends");
 	CHECK(kernel.calls == SMALL_PAGES / STEP_PAGES, "a call for each step");
-	CHECK(vacate(0, 0, 10000).calls == 0, "no call if nobody knows where it ends");
+	kernel = vacate_from(100 * SMALL_PAGES, 101 * SMALL_PAGES, 0, 10000);
+	CHECK(kernel.first_pfn == 100 * SMALL_PAGES && kernel.end_pfn == 101 * SMALL_PAGES,
+	      "or a part of memory in between");
+	CHECK(vacate_from(SMALL_PAGES, 0, 0, 10000).calls == 0,
+	      "no call for an end before the begin");
+	CHECK(vacate(0, 0, 10000).calls == 0, "nor if nobody knows where it ends");
 	CHECK(vacate(UINT64_MAX, 0, 10000).calls == 0, "nor for an end that cannot be");
 	CHECK(vacate(SMALL_PAGES, 0, 0).calls == 0, "nor when the time is over");
 	kernel = vacate(SMALL_PAGES, 0, 2 * CALL_MS);

@@ -44,6 +44,7 @@ _Static_assert(sizeof(struct pmsm_snapshot_live) == 64, "size of struct snapshot
 
 #define PMSM_SNAPSHOT_LIVE_CHANGED (1u << 0) /* leaves out what is as it was given */
 #define PMSM_SNAPSHOT_LIVE_TRACK   (1u << 2) /* does not look at what nobody has written to */
+#define PMSM_SNAPSHOT_LIVE_SPLIT   (1u << 3) /* with it: tells apart the pages of a huge one */
 #define PMSM_SNAPSHOT_LIVE_END	   UINT64_MAX
 #define PMSM_FRAME_ZERO		   (UINT64_C(1) << 63) /* in a list of frames */
 #define PMSM_SNAPSHOT_LIVE_BEGIN   _IO('3', 22)
@@ -75,9 +76,11 @@ struct pmsm_snapshot_preload_begin {
 	__u64 reserve_pages;
 	__u64 owned_pages;
 	__u32 format;
-	__u32 occupied_end;
+	__u32 reserved;
+	__u64 occupied_pfn;
+	__u64 occupied_end_pfn;
 };
-_Static_assert(sizeof(struct pmsm_snapshot_preload_begin) == 32, "size of the kernel's struct");
+_Static_assert(sizeof(struct pmsm_snapshot_preload_begin) == 48, "size of the kernel's struct");
 
 struct pmsm_snapshot_preload {
 	__u32 size;

@@ -55,9 +55,10 @@ struct attempt {
 	uint64_t progress_bytes;       /* what the target says it has loaded of the image */
 	uint64_t progress_ahead_bytes; /* and of the rounds before it */
 	uint32_t rounds_loaded;
-	uint32_t predicted_ms;	     /* downtime, by the pre-copy; 0: nobody has predicted any */
-	uint64_t copies_max;	     /* pages that may have changed since */
-	uint64_t occupied_end_pages; /* the standby lies below; 0: not known */
+	uint32_t predicted_ms;	   /* downtime, by the pre-copy; 0: nobody has predicted any */
+	uint64_t copies_max;	   /* pages that may have changed since */
+	uint64_t occupied_pfn;	   /* the standby lies in frames from here */
+	uint64_t occupied_end_pfn; /* to here; 0: not known */
 	uint64_t window_begin_cycles;
 	uint32_t abort_code;
 	bool snapshot_tried;

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,7 +41,9 @@ static void raise_descriptor_limit(void)
 
 int nudge_open(struct nudge *nudge)
 {
-	nudge->count = 0;
+	nudge->count = nudge->owners_count = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(nudge->own_fds); i++)
+		nudge->own_fds[i] = -1;
 	raise_descriptor_limit();
 	nudge->raw4 = socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMP);
 	nudge->raw6 = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_ICMPV6);
@@ -141,12 +144,44 @@ static struct nudged *by_inode(struct nudge *nudge, uint32_t inode)
 	return NULL;
 }
 
-static int ask_descriptor(struct nudge *nudge, int pidfd, int directory, const char *name)
+/* What is done with the descriptor of a connection that was found. 1: it need not be looked for. */
+typedef int found_fn(struct nudged *connection, int pid, int number);
+
+static int learn_owner(struct nudged *connection, int pid, int number)
+{
+	connection->settled = true;
+	connection->owner = pid;
+	connection->owner_fd = number;
+	return 1;
+}
+
+static int take_duplicate(struct nudged *connection, int pid, int number)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), fd = -1;
+	struct stat st;
+
+	if (pidfd >= 0) {
+		fd = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);
+		close(pidfd);
+	}
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode) ||
+	    (uint32_t)st.st_ino != connection->inode || !read_awaited(fd, &connection->awaited)) {
+		close(fd);
+		return 0;
+	}
+	connection->fd = fd;
+	connection->settled = true;
+	return 1;
+}
+
+static int ask_descriptor(struct nudge *nudge, int pid, int directory, const char *name,
+			  found_fn *found)
 {
 	struct nudged *connection;
 	char target[64];
 	ssize_t n = readlinkat(directory, name, target, sizeof(target) - 1);
-	int fd;
 
 	if (n <= 0)
 		return 0;
@@ -154,60 +189,105 @@ static int ask_descriptor(struct nudge *nudge, int pidfd, int directory, const c
 	if (strncmp(target, "socket:[", 8) != 0)
 		return 0;
 	connection = by_inode(nudge, (uint32_t)strtoul(target + 8, NULL, 10));
-	if (!connection || connection->fd >= 0)
+	if (!connection || connection->settled)
 		return 0;
-	fd = (int)syscall(SYS_pidfd_getfd, pidfd, atoi(name), 0);
-	if (fd < 0)
-		return 0;
-	if (!read_awaited(fd, &connection->awaited)) {
-		close(fd);
-		return 0;
-	}
-	connection->fd = fd;
-	return 1;
+	return found(connection, pid, atoi(name));
 }
 
-static int ask_process(struct nudge *nudge, int pid, uint64_t deadline_ns)
+static size_t ask_process(struct nudge *nudge, int pid, uint64_t deadline_ns, found_fn *found)
 {
 	char path[32];
 	struct dirent *entry;
-	int pidfd, found = 0;
+	size_t count = 0;
 	DIR *fds;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
 	fds = opendir(path);
-	if (!fds)
-		return 0;
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	while (pidfd >= 0 && (entry = readdir(fds)) && clock_ns() < deadline_ns)
+	while (fds && (entry = readdir(fds)) && clock_ns() < deadline_ns)
 		if (isdigit((unsigned char)entry->d_name[0]))
-			found += ask_descriptor(nudge, pidfd, dirfd(fds), entry->d_name);
-	if (pidfd >= 0)
-		close(pidfd);
-	closedir(fds);
-	return found;
+			count +=
+			    (size_t)ask_descriptor(nudge, pid, dirfd(fds), entry->d_name, found);
+	if (fds)
+		closedir(fds);
+	return count;
 }
 
-int nudge_collect(struct nudge *nudge, struct netlink *diag, uint64_t deadline_ns)
+/* Goes through all processes, unless there are no more connections to look for. */
+static size_t ask_everybody(struct nudge *nudge, size_t known, uint64_t deadline_ns,
+			    found_fn *found)
 {
 	struct dirent *entry;
-	int error, found = 0;
-	DIR *proc;
+	DIR *proc = NULL;
+
+	if (known < nudge->count)
+		proc = opendir("/proc");
+	while (proc && known < nudge->count && (entry = readdir(proc)) && clock_ns() < deadline_ns)
+		if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != getpid())
+			known += ask_process(nudge, atoi(entry->d_name), deadline_ns, found);
+	if (proc)
+		closedir(proc);
+	return known;
+}
+
+/* All connections; ours are settled. The number of these, or -errno. */
+static int list_all(struct nudge *nudge, struct netlink *diag)
+{
+	int error, own = 0;
 
 	let_go(nudge);
 	error = list_connections(nudge, diag, AF_INET);
 	if (!error)
 		error = list_connections(nudge, diag, AF_INET6);
-	if (error)
-		return error;
-	proc = opendir("/proc");
-	while (proc && found < (int)nudge->count && (entry = readdir(proc)) &&
-	       clock_ns() < deadline_ns)
-		if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != getpid())
-			found += ask_process(nudge, atoi(entry->d_name), deadline_ns);
-	if (proc)
-		closedir(proc);
-	return found;
+	for (size_t i = 0; !error && i < ARRAY_SIZE(nudge->own_fds); i++) {
+		struct nudged *connection = NULL;
+		struct stat st;
+
+		if (nudge->own_fds[i] >= 0 && fstat(nudge->own_fds[i], &st) == 0)
+			connection = by_inode(nudge, (uint32_t)st.st_ino);
+		if (connection && !connection->settled) {
+			connection->settled = true;
+			own++;
+		}
+	}
+	return error ? error : own;
+}
+
+int nudge_learn(struct nudge *nudge, struct netlink *diag, uint64_t deadline_ns)
+{
+	int own = list_all(nudge, diag);
+
+	nudge->owners_count = 0;
+	if (own < 0)
+		return own;
+	ask_everybody(nudge, (size_t)own, deadline_ns, learn_owner);
+	for (size_t i = 0; i < nudge->count; i++) {
+		const struct nudged *c = &nudge->list[i];
+
+		if (c->owner)
+			nudge->owners[nudge->owners_count++] = (struct nudge_owner){
+			    .inode = c->inode, .pid = c->owner, .fd = c->owner_fd};
+	}
+	let_go(nudge);
+	return (int)nudge->owners_count;
+}
+
+int nudge_collect(struct nudge *nudge, struct netlink *diag, uint64_t deadline_ns)
+{
+	int own = list_all(nudge, diag);
+	size_t known;
+
+	if (own < 0)
+		return own;
+	known = (size_t)own;
+	for (size_t i = 0; i < nudge->owners_count && clock_ns() < deadline_ns; i++) {
+		const struct nudge_owner *owner = &nudge->owners[i];
+		struct nudged *connection = by_inode(nudge, owner->inode);
+
+		if (connection && !connection->settled)
+			known += (size_t)take_duplicate(connection, owner->pid, owner->fd);
+	}
+	known = ask_everybody(nudge, known, deadline_ns, take_duplicate);
+	return (int)known - own;
 }
 
 static uint16_t checksum(const uint8_t *data, size_t bytes)

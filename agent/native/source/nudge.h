@@ -32,18 +32,36 @@ struct nudged {
 	uint16_t local_port; /* network byte order, as all of this */
 	uint16_t peer_port;
 	uint32_t inode;
-	uint32_t awaited; /* sequence number, host byte order */
-	int fd;		  /* duplicate of the process's descriptor while it is known, else -1 */
+	uint32_t awaited;    /* sequence number, host byte order */
+	int fd;		     /* duplicate of the process's descriptor while it is known, else -1 */
+	bool settled;	     /* need not be looked for */
+	int owner, owner_fd; /* process and its descriptor, for nudge_learn(); 0: not found */
+};
+
+/* Where a connection was found while the processes ran. */
+struct nudge_owner {
+	uint32_t inode;
+	int pid, fd;
 };
 
 struct nudge {
 	size_t count;
 	struct nudged list[NUDGE_MAX];
+	size_t owners_count;
+	struct nudge_owner owners[NUDGE_MAX];
 	int raw4, raw6;
+	int own_fds[2]; /* connections of this process, which nobody need look for; -1: none */
 };
 
 int nudge_open(struct nudge *nudge);
 void nudge_close(struct nudge *nudge);
+
+/*
+ * Finds whose each connection is, until the deadline. Does not touch any, so that it is for a
+ * machine that works. The number that is known, or -errno. With that nudge_collect() need not go
+ * through all descriptors of all processes, but only through those of connections made since.
+ */
+int nudge_learn(struct nudge *nudge, struct netlink *diag, uint64_t deadline_ns);
 
 /*
  * Finds the connections and what each awaits; stops at the deadline. The number that is known, or

@@ -49,7 +49,8 @@ struct round {
 	/* What the reader keeps all threads to: 1000 is one processor; 0: no limit. */
 	unsigned int share_permille;
 	uint64_t begin_ns, begin_cpu_ns;
-	bool untracked;		      /* the kernel does not know what was written to */
+	uint32_t unknown_flags;	      /* of SNAPSHOT_LIVE_READ to this kernel */
+	bool split;		      /* huge pages that were written to */
 	uint64_t *frames;	      /* room for the frame numbers of one chunk */
 	_Atomic uint64_t looked;      /* frames that would be saved */
 	_Atomic uint64_t changed;     /* of these, not what was given last */

@@ -139,6 +139,31 @@ static void rest(struct pipeline *p)
 	}
 }
 
+static uint32_t live_flags(const struct round *round)
+{
+	uint32_t flags = PMSM_SNAPSHOT_LIVE_TRACK;
+
+	if (round->number > 1)
+		flags |= PMSM_SNAPSHOT_LIVE_CHANGED;
+	if (round->split)
+		flags |= PMSM_SNAPSHOT_LIVE_SPLIT;
+	return flags & ~round->unknown_flags;
+}
+
+/* Goes on without the last of what this kernel may not know, if one was asked for. */
+static bool ask_for_less(struct round *round)
+{
+	static const uint32_t dispensable[] = {PMSM_SNAPSHOT_LIVE_SPLIT, PMSM_SNAPSHOT_LIVE_TRACK};
+
+	for (size_t i = 0; i < sizeof(dispensable) / sizeof(*dispensable); i++) {
+		if (live_flags(round) & dispensable[i]) {
+			round->unknown_flags |= dispensable[i];
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Pages come first in the message, so that they lie as they are to be loaded. */
 static int fill(struct pipeline *p, struct chunk *chunk)
 {
@@ -152,22 +177,17 @@ static int fill(struct pipeline *p, struct chunk *chunk)
 		if (round->next_pfn == PMSM_SNAPSHOT_LIVE_END)
 			return 0;
 		rest(p);
-		io = (struct pmsm_snapshot_live){
-		    .flags = (round->number > 1 ? PMSM_SNAPSHOT_LIVE_CHANGED : 0) |
-			     (round->untracked ? 0 : PMSM_SNAPSHOT_LIVE_TRACK),
-		    .next_pfn = round->next_pfn,
-		    .frames = (uintptr_t)round->frames,
-		    .data = (uintptr_t)raw,
-		    .frames_max = FRAMES_PER_MESSAGE_MAX,
-		    .data_max = p->ring.chunk_bytes / PAGE_BYTES - 1};
+		io = (struct pmsm_snapshot_live){.flags = live_flags(round),
+						 .next_pfn = round->next_pfn,
+						 .frames = (uintptr_t)round->frames,
+						 .data = (uintptr_t)raw,
+						 .frames_max = FRAMES_PER_MESSAGE_MAX,
+						 .data_max = p->ring.chunk_bytes / PAGE_BYTES - 1};
 		error = p->snapshot->ops->live_read(p->snapshot, &io);
 		if (error == -EINTR)
 			continue;
-		/* A kernel that compares everything. */
-		if (error == -EINVAL && !round->untracked) {
-			round->untracked = true;
+		if (error == -EINVAL && ask_for_less(round))
 			continue;
-		}
 		if (error)
 			return error;
 		round->next_pfn = io.next_pfn;
@@ -264,6 +284,7 @@ static int run_round(struct attempt *a, struct telling *t, struct round_result *
 	round->next_pfn = 0;
 	round->looked = round->changed = round->pages = 0;
 	p->stall_for_test = fault_is_stall(a, PMSM_PHASE_PRECOPY);
+	round->split = pace == PACE_SPRINT;
 	round->share_permille = pace == PACE_GENTLE ? processors_share_permille() : 0;
 	round->begin_cpu_ns = clock_process_ns();
 	round->begin_ns = t->begin_ns = t->told_ns = clock_ns();
@@ -376,7 +397,7 @@ static int open_live(struct attempt *a)
 	int error = a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_LIVE);
 
 	if (!error)
-		vacate_frames(&a->snapshot, a->occupied_end_pages,
+		vacate_frames(&a->snapshot, a->occupied_pfn, a->occupied_end_pfn,
 			      clock_deadline_ms(VACATE_LIMIT_MS));
 	if (!error)
 		error = a->snapshot.ops->live_begin(&a->snapshot);

@@ -24,6 +24,7 @@
 #define DEVICE_BUSY_MS	  1000
 #define DEVICE_POLL_MS	  50
 #define RECLAIM_LIMIT_MS  2000
+#define LEARN_LIMIT_MS	  1000
 
 bool told_to_end(void)
 {
@@ -150,7 +151,8 @@ static int connect_target(struct attempt *a)
 		if (accept.chunk_bytes < a->options.chunk_bytes ||
 		    accept.image_format != open_message.image_format)
 			error = -EPROTO;
-		a->occupied_end_pages = accept.occupied_end_pages;
+		a->occupied_pfn = accept.occupied_pfn;
+		a->occupied_end_pfn = accept.occupied_end_pfn;
 	}
 	if (error)
 		return failure_set(&a->failure, link_error_code(error, PMSM_E_TARGET_LOST), error,
@@ -243,6 +245,8 @@ int prepare(struct attempt *a)
 	filesystems_close(&a->filesystems);
 	if (fault_strike(a, PMSM_PHASE_PREPARE))
 		return -1;
+	if (nudge_learn(&a->nudge, &a->diag, clock_deadline_ms(LEARN_LIMIT_MS)) < 0)
+		log_text("cannot list the connections");
 	change_settings(a);
 	a->cycles_khz = clock_cycles_khz();
 	if (connect_orchestrator(a))

@@ -166,7 +166,6 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	control_send_thawed(a, PMSM_E_NONE);
 	if (memcheck_send(a))
 		log_text("the digests of memory did not arrive");
-	a->snapshot.ops->close(&a->snapshot);
 	guard_set(&a->guard, GUARD_IDLE);
 	state_move(&a->state, STATE_OWNER, STATE_MOVED);
 	be_urgent(false);
@@ -184,10 +183,22 @@ static void announce_again(struct attempt *a)
 	}
 }
 
+/* What the network needs when everybody may use it again. */
+static void make_ready(struct attempt *a)
+{
+	int error;
+
+	rtnl_refresh_macs(&a->quarantine.route, &a->quarantine.devices, a->device_index);
+	error = announce_collect(&a->announcer, &a->quarantine.route, a->options.interface);
+	if (error)
+		log_text("cannot list addresses to announce: %s", strerror(-error));
+	a->nudge.own_fds[0] = a->control.fd;
+	nudge_collect(&a->nudge, &a->diag, clock_deadline_ms(NUDGE_BUDGET_MS));
+}
+
 int rehome(struct attempt *a)
 {
 	uint64_t realtime_ns = 0, received_ns;
-	int error;
 
 	edge_mark(a, PMSM_PHASE_ALIVE, PMSM_EDGE_BEGIN);
 	edge_mark(a, PMSM_PHASE_REHOME, PMSM_EDGE_BEGIN);
@@ -200,12 +211,8 @@ int rehome(struct attempt *a)
 	take_mac(a);
 	take_address(a);
 	drop_inherited(a);
-	rtnl_refresh_macs(&a->quarantine.route, &a->quarantine.devices, a->device_index);
 	if (!kernel_is_ours(a))
 		ethtool_renew_stale(&a->quarantine.devices);
-	error = announce_collect(&a->announcer, &a->quarantine.route, a->options.interface);
-	if (error)
-		log_text("cannot list addresses to announce: %s", strerror(-error));
 	while (quarantine_open(&a->quarantine, a->options.target_mac))
 		clock_sleep_ms(RETRY_PAUSE_MS);
 	edge_mark(a, PMSM_PHASE_REHOME, PMSM_EDGE_END);
@@ -217,12 +224,14 @@ int rehome(struct attempt *a)
 	edge_mark(a, PMSM_PHASE_ALIVE, PMSM_EDGE_END);
 	control_send_stamps(a);
 	/* The orchestrator makes its record meanwhile. */
-	nudge_collect(&a->nudge, &a->diag, clock_deadline_ms(NUDGE_BUDGET_MS));
+	make_ready(a);
 	await_go(a, &realtime_ns);
 	received_ns = clock_ns();
 	fault_strike(a, PMSM_PHASE_THAW);
 	thaw_everything(a, realtime_ns, received_ns);
 	announce_again(a);
+	/* Gives back what was kept for the move, in large pieces: services come first. */
+	a->snapshot.ops->close(&a->snapshot);
 	settings_restore(&a->guard.shared->settings);
 	return 0;
 }

@@ -15,20 +15,23 @@
 
 #define NICE_LEAST 19
 
-bool vacate_is_wise(uint64_t end_bytes, uint64_t total_bytes, uint64_t available_bytes)
+bool vacate_is_wise(uint64_t occupied_bytes, uint64_t total_bytes, uint64_t available_bytes)
 {
-	return end_bytes > 0 && end_bytes <= total_bytes / TOTAL_SHARE &&
-	       end_bytes <= available_bytes / AVAILABLE_SHARE;
+	return occupied_bytes > 0 && occupied_bytes <= total_bytes / TOTAL_SHARE &&
+	       occupied_bytes <= available_bytes / AVAILABLE_SHARE;
 }
 
-void vacate_frames(struct snapshot_device *device, uint64_t end_pages, uint64_t deadline_ns)
+void vacate_frames(struct snapshot_device *device, uint64_t begin_pfn, uint64_t end_pfn,
+		   uint64_t deadline_ns)
 {
-	struct pmsm_snapshot_vacate io = {.end_pfn = end_pages};
+	struct pmsm_snapshot_vacate io = {.next_pfn = begin_pfn, .end_pfn = end_pfn};
 	int niceness = getpriority(PRIO_PROCESS, 0), error = 0;
-	uint64_t vacated_pages = 0;
+	uint64_t vacated_pages = 0, occupied_bytes;
 
-	if (end_pages > UINT64_MAX / PAGE_BYTES ||
-	    !vacate_is_wise(end_pages * PAGE_BYTES, facts_total_bytes(), facts_available_bytes()))
+	if (begin_pfn > end_pfn || end_pfn > UINT64_MAX / PAGE_BYTES)
+		return;
+	occupied_bytes = (end_pfn - begin_pfn) * PAGE_BYTES;
+	if (!vacate_is_wise(occupied_bytes, facts_total_bytes(), facts_available_bytes()))
 		return;
 	setpriority(PRIO_PROCESS, 0, NICE_LEAST);
 	while (io.next_pfn < io.end_pfn && clock_left_ms(deadline_ns) > 0 && !error) {
@@ -43,5 +46,5 @@ void vacate_frames(struct snapshot_device *device, uint64_t end_pages, uint64_t 
 		log_text("vacating frames for the standby: %s", strerror(-error));
 	log_text("vacated %llu of %llu MiB that the standby lies in",
 		 (unsigned long long)(vacated_pages * PAGE_BYTES >> 20),
-		 (unsigned long long)(end_pages * PAGE_BYTES >> 20));
+		 (unsigned long long)(occupied_bytes >> 20));
 }

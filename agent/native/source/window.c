@@ -346,6 +346,8 @@ static void find_peers(struct attempt *a)
 {
 	if (announce_collect(&a->announcer, &a->quarantine.route, a->options.interface))
 		log_text("cannot list the addresses to announce");
+	a->nudge.own_fds[0] = a->control.fd;
+	a->nudge.own_fds[1] = a->stream.fd;
 	nudge_collect(&a->nudge, &a->diag, clock_deadline_ms(NUDGE_BUDGET_MS));
 }
 

@@ -66,7 +66,8 @@ static int begin_preload(struct standby *s, const struct pmsm_msg_stream_open *r
 				   "taking memory for the frames: %s", strerror(-error));
 	accept->image_format = begin.format;
 	accept->owned_bytes = begin.owned_pages * PAGE_BYTES;
-	accept->occupied_end_pages = begin.occupied_end;
+	accept->occupied_pfn = begin.occupied_pfn;
+	accept->occupied_end_pfn = begin.occupied_end_pfn;
 	s->loader.takes_pages = true;
 	log_text("%llu MB kept for frames", (unsigned long long)accept->owned_bytes / 1000000);
 	return 0;

@@ -640,13 +640,15 @@ struct pmsm_msg_stream_accept {
 	uint32_t chunk_bytes; /* largest raw chunk that the target takes */
 	uint32_t image_format; /* format that the target's kernel completes; 0 for the engine full */
 	uint64_t owned_bytes; /* memory that the target keeps for the frames; 0 for the engine full */
-	uint64_t occupied_end_pages; /* page frames from this one on are all kept for the frames; 0: not known */
+	uint64_t occupied_pfn; /* what the target occupies, beside its kernel, is in page frames from this one on */
+	uint64_t occupied_end_pfn; /* and before this one; 0: not known */
 } __attribute__((packed));
-_Static_assert(sizeof(struct pmsm_msg_stream_accept) == 24, "size of pmsm_msg_stream_accept");
+_Static_assert(sizeof(struct pmsm_msg_stream_accept) == 32, "size of pmsm_msg_stream_accept");
 _Static_assert(offsetof(struct pmsm_msg_stream_accept, chunk_bytes) == 0, "offset of pmsm_msg_stream_accept.chunk_bytes");
 _Static_assert(offsetof(struct pmsm_msg_stream_accept, image_format) == 4, "offset of pmsm_msg_stream_accept.image_format");
 _Static_assert(offsetof(struct pmsm_msg_stream_accept, owned_bytes) == 8, "offset of pmsm_msg_stream_accept.owned_bytes");
-_Static_assert(offsetof(struct pmsm_msg_stream_accept, occupied_end_pages) == 16, "offset of pmsm_msg_stream_accept.occupied_end_pages");
+_Static_assert(offsetof(struct pmsm_msg_stream_accept, occupied_pfn) == 16, "offset of pmsm_msg_stream_accept.occupied_pfn");
+_Static_assert(offsetof(struct pmsm_msg_stream_accept, occupied_end_pfn) == 24, "offset of pmsm_msg_stream_accept.occupied_end_pfn");
 
 /* memory samples sent before the window to measure the link; the target drops the data; then data, blob of at most 1048576 bytes */
 struct pmsm_msg_probe {
@@ -921,7 +923,7 @@ static inline size_t pmsm_fixed_bytes(uint16_t type)
 	case PMSM_MSG_STREAM_OPEN:
 		return 16;
 	case PMSM_MSG_STREAM_ACCEPT:
-		return 24;
+		return 32;
 	case PMSM_MSG_PROBE:
 		return 8;
 	case PMSM_MSG_PROBE_ACK:
@@ -1006,7 +1008,7 @@ static inline size_t pmsm_max_payload_bytes(uint16_t type)
 	case PMSM_MSG_STREAM_OPEN:
 		return 16;
 	case PMSM_MSG_STREAM_ACCEPT:
-		return 24;
+		return 32;
 	case PMSM_MSG_PROBE:
 		return 1048584;
 	case PMSM_MSG_PROBE_ACK:
