@@ -38,13 +38,9 @@ export interface Stage {
   readonly close: (keep: boolean) => Promise<void>;
 }
 
-/** Where a stage begins: with a boot, or with a pair that was saved after one. */
-export type Beginning = 'booted' | 'saved';
-
 export async function openStage(
   options: Pick<DemoOptions, 'lab'>,
   progress: Progress,
-  beginning: Beginning = 'booted',
 ): Promise<Stage> {
   await ensurePackages(['lab', 'kernel', 'native'], progress);
   const parts = [
@@ -56,8 +52,7 @@ export async function openStage(
     files: parts.flatMap(({ files }) => files),
     units: parts.flatMap(({ units }) => units),
   };
-  const saved = beginning === 'saved';
-  const lab = await Lab.start({ ...options.lab, extras, saved }, progress);
+  const lab = await Lab.start({ ...options.lab, extras }, progress);
   return {
     lab,
     machines: MACHINES,
