@@ -12,10 +12,6 @@ const FUNCTION_LINES_MAX = 70;
 const LINE_COLUMNS_MAX = 120;
 const FILE_BYTES_MAX = 512 * 1024;
 
-/** Files that may be longer, each with its reason. */
-const LONG_FILES: Record<string, string> = {
-  'test/native/network_test.c': 'one network namespace, set up once, for all of its cases',
-};
 /** Functions that may be longer, each with its reason. */
 const LONG_FUNCTIONS: Record<string, string> = {
   'kernel-patches/test/snapshot-test.c:static void test_hostile(void)': 'a list of cases',
@@ -48,11 +44,7 @@ t.test('no binary and no large file is committed', async (t) => {
 t.test('source files are short', async (t) => {
   for (const file of code) {
     const lines = text(file).split('\n').length - 1;
-    const allowed = file in LONG_FILES || lines <= FILE_LINES_MAX;
-    if (!allowed) t.fail(`${file} has ${lines} lines, more than ${FILE_LINES_MAX}`);
-  }
-  for (const file of Object.keys(LONG_FILES)) {
-    t.ok(text(file).split('\n').length - 1 > FILE_LINES_MAX, `${file} still needs its exception`);
+    if (lines > FILE_LINES_MAX) t.fail(`${file} has ${lines} lines, more than ${FILE_LINES_MAX}`);
   }
   t.ok(code.length > 30, 'there is code to look at');
 });

@@ -1,143 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Quarantine, address takeover, silent ends and announcements, against the real kernel in two
- * network namespaces of the test's own:
- *
- *     ours:  svc 10.9.0.1/24    mig 10.9.1.1/24      (the machine that moves)
- *     peer:  psvc 10.9.0.2/24   pmig 10.9.1.2/24     (client, orchestrator)
- */
-#include <arpa/inet.h>
+/* Quarantine, address takeover, silent ends and announcements, against the real kernel. */
 #include <errno.h>
-#include <limits.h>
-#include <fcntl.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "common/announce.h"
-#include "common/clock.h"
 #include "common/cmdline.h"
-#include "common/quarantine.h"
 #include "common/sockets.h"
 #include "source/guard.h"
-#include "source/nudge.h"
-#include "namespaces.h"
-#include "test.h"
+#include "two_networks.h"
 
-#define SERVICE_PORT   9000
 #define MIGRATION_PORT 7072
-#define QUIET_MS       250 /* longer than the first TCP retransmission */
-#define SOON_MS	       4000
-
-static int ours_ns, peer_ns;
-static pid_t peer_pid;
-
-__attribute__((format(printf, 1, 2))) static int run(const char *format, ...)
-{
-	char command[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(command, sizeof(command), format, args);
-	va_end(args);
-	return system(command);
-}
-
-static void enter(int ns)
-{
-	if (setns(ns, CLONE_NEWNET) < 0)
-		abort();
-}
-
-/* NULL, or why it cannot be done here. */
-static const char *make_namespaces(void)
-{
-	const char *obstacle = enter_own_namespaces();
-
-	if (obstacle)
-		return obstacle;
-	peer_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	peer_pid = fork(); /* stands for the namespace in `ip ... netns PID` */
-	if (peer_pid == 0) {
-		for (;;)
-			pause();
-	}
-	if (unshare(CLONE_NEWNET) < 0)
-		return "network namespaces are not allowed";
-	ours_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (run("ip link add svc type veth peer name psvc && ip link set psvc netns %d && "
-		"ip link add mig type veth peer name pmig && ip link set pmig netns %d && "
-		"ip link set lo up && ip addr add 10.9.0.1/24 dev svc && ip link set svc up && "
-		"ip addr add 10.9.1.1/24 dev mig && ip link set mig up && "
-		"ip addr add fd00:9::1/64 dev svc nodad",
-		(int)peer_pid, (int)peer_pid))
-		return "`ip` cannot make veth pairs here";
-	enter(peer_ns);
-	run("ip addr add 10.9.0.2/24 dev psvc; ip link set psvc up; ip link set lo up;"
-	    "ip addr add 10.9.1.2/24 dev pmig; ip link set pmig up");
-	enter(ours_ns);
-	return NULL;
-}
-
-static struct sockaddr_in address(const char *text, uint16_t port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-
-	inet_pton(AF_INET, text, &a.sin_addr);
-	return a;
-}
-
-static int listener(int ns, const char *text, uint16_t port)
-{
-	struct sockaddr_in a = address(text, port);
-	int on = 1, fd;
-
-	enter(ns);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 4) < 0)
-		abort();
-	enter(ours_ns);
-	return fd;
-}
-
-/* A connection between both namespaces, to a listener of the other side. */
-static int connect_from(int ns, const char *to, uint16_t port, int timeout_ms)
-{
-	struct sockaddr_in a = address(to, port);
-	int fd, error = 0;
-	socklen_t bytes = sizeof(error);
-	struct pollfd p;
-
-	enter(ns);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	enter(ours_ns);
-	connect(fd, (struct sockaddr *)&a, sizeof(a));
-	p = (struct pollfd){.fd = fd, .events = POLLOUT};
-	if (poll(&p, 1, timeout_ms) == 1 &&
-	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) == 0 && error == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-static bool arrives(int from, int to, int timeout_ms)
-{
-	struct pollfd p = {.fd = to, .events = POLLIN};
-	char byte = 'x';
-
-	(void)!send(from, &byte, 1, MSG_NOSIGNAL);
-	return poll(&p, 1, timeout_ms) == 1 && recv(to, &byte, 1, 0) == 1;
-}
 
 /* Whether a datagram from our side comes to an address of the peer: for what is not TCP. */
 static bool datagram_arrives(const char *to, int timeout_ms)
@@ -182,19 +57,6 @@ static uint32_t ip(const char *text)
 	inet_pton(AF_INET, text, &a);
 	return a;
 }
-
-static void own_mac(uint8_t *mac)
-{
-	static struct netlink route;
-	static struct netdevs devices;
-
-	rtnl_open(&route);
-	rtnl_netdevs(&route, &devices);
-	memcpy(mac, netdev_by_name(&devices, "mig")->mac, MAC_BYTES);
-	netlink_close(&route);
-}
-
-static struct quarantine q;
 
 static void test_quarantine(void)
 {
@@ -269,157 +131,6 @@ static void test_quarantine(void)
 	close(stream_peer);
 	close(service);
 	close(migration);
-}
-
-/* Waits until the connection's sender has failed so often that the next pause is 1.6 s or more. */
-static void wait_for_back_off(int fd)
-{
-	uint64_t deadline = clock_deadline_ms(10000);
-	struct tcp_info info = {0};
-	socklen_t bytes = sizeof(info);
-
-	while (info.tcpi_backoff < 3 && clock_left_ms(deadline) > 0) {
-		clock_sleep_ms(10);
-		getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes);
-	}
-}
-
-/*
- * A client's request is lost in the quarantine, which is lifted 0.3 s after its last attempt, and
- * 1.3 s before the next one.
- */
-static void test_nudge(void)
-{
-	int service = listener(ours_ns, "10.9.0.1", SERVICE_PORT);
-	static struct netlink diag;
-	static struct nudge nudge;
-	int client, server, known, reuse = 0;
-	socklen_t bytes = sizeof(reuse);
-	pid_t holder;
-	uint8_t mac[MAC_BYTES];
-	uint64_t lifted_ns;
-	char byte = 'r';
-
-	own_mac(mac);
-	client = connect_from(peer_ns, "10.9.0.1", SERVICE_PORT, SOON_MS);
-	server = accept(service, NULL, NULL);
-	CHECK(arrives(client, server, SOON_MS) && arrives(server, client, SOON_MS), "a connection");
-	/* The helper leaves itself out, so another process must hold the connection. */
-	fflush(stdout);
-	holder = fork();
-	if (holder == 0) {
-		for (;;)
-			pause();
-	}
-	quarantine_install(&q, mac);
-	(void)!send(client, &byte, 1, 0);
-	wait_for_back_off(client);
-	clock_sleep_ms(300);
-	diag_open(&diag);
-	CHECK(nudge_open(&nudge) == 0, "raw sockets");
-	known = nudge_learn(&nudge, &diag, clock_deadline_ms(1000));
-	CHECK(known == 1 && nudge.owners[0].pid == holder && nudge.owners[0].fd == server,
-	      "%d connection whose process is known", known);
-	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
-	CHECK(known == 1, "%d connection whose next byte is known", known);
-	nudge.owners[0].fd = service;
-	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
-	CHECK(known == 1, "and if its descriptor is another one by now: %d", known);
-	nudge.owners[0].pid = INT_MAX;
-	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
-	CHECK(known == 1, "or its process is gone: %d", known);
-	nudge.own_fds[0] = server;
-	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
-	CHECK(known == 0, "not if it is our own: %d", known);
-	nudge.own_fds[0] = -1;
-	known = nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
-	CHECK(known == 1, "nor would that last: %d", known);
-	getsockopt(server, SOL_SOCKET, SO_REUSEADDR, &reuse, &bytes);
-	CHECK(reuse == 1, "reading it leaves the socket's options as they were");
-	quarantine_remove(&q, NULL);
-	lifted_ns = clock_ns();
-	CHECK(nudge_send(&nudge) > 0, "peers are asked");
-	{
-		struct pollfd p = {.fd = server, .events = POLLIN};
-		uint64_t ms;
-
-		poll(&p, 1, SOON_MS);
-		ms = (clock_ns() - lifted_ns) / NS_PER_MS;
-		CHECK(recv(server, &byte, 1, MSG_DONTWAIT) == 1 && ms < 900,
-		      "the lost request comes %llu ms after the lift, not with the next step",
-		      (unsigned long long)ms);
-	}
-	CHECK(arrives(server, client, SOON_MS) && arrives(client, server, SOON_MS),
-	      "and the connection goes on");
-	kill(holder, SIGKILL);
-	waitpid(holder, NULL, 0);
-	nudge_close(&nudge);
-	netlink_close(&diag);
-	close(client);
-	close(server);
-	close(service);
-}
-
-#define ATTEMPTS_TEXT "5" /* of TCP before it ends a connection; 15 by default */
-#define LONG_WINDOW_MS                                                                             \
-	4700 /* more than 5 attempts at two a second, less than 5 with doubled pauses */
-#define NEXT_ATTEMPT_MS 1000 /* at least: pauses of 0.2 to 3.2 s lead to 6.2 s */
-
-/*
- * An answer was written when the quarantine was there already. A long window may not end its
- * connection (quarantine.h says how it could), and when it is over the answer leaves at once.
- */
-static void test_patience(void)
-{
-	int service = listener(ours_ns, "10.9.0.1", SERVICE_PORT);
-	int local = listener(ours_ns, "127.0.0.1", SERVICE_PORT + 1);
-	int client, server, inner, inner_peer, error = 0;
-	static struct netlink diag;
-	static struct nudge nudge;
-	socklen_t bytes = sizeof(error);
-	struct pollfd p = {.events = POLLIN};
-	uint8_t mac[MAC_BYTES];
-	char byte = 'a';
-	pid_t holder;
-
-	own_mac(mac);
-	write_text("/proc/sys/net/ipv4/tcp_retries2", ATTEMPTS_TEXT);
-	client = connect_from(peer_ns, "10.9.0.1", SERVICE_PORT, SOON_MS);
-	server = accept(service, NULL, NULL);
-	inner = connect_from(ours_ns, "127.0.0.1", SERVICE_PORT + 1, SOON_MS);
-	inner_peer = accept(local, NULL, NULL);
-	CHECK(arrives(client, server, SOON_MS), "a connection");
-	fflush(stdout);
-	holder = fork();
-	if (holder == 0) {
-		for (;;)
-			pause();
-	}
-	quarantine_install(&q, mac);
-	CHECK(send(server, &byte, 1, 0) == 1, "an answer is written in the window");
-	CHECK(arrives(inner, inner_peer, QUIET_MS), "within the machine connections go on");
-	clock_sleep_ms(LONG_WINDOW_MS);
-	getsockopt(server, SOL_SOCKET, SO_ERROR, &error, &bytes);
-	CHECK(error == 0, "a long window ends no connection: %s", strerror(error));
-	diag_open(&diag);
-	nudge_open(&nudge);
-	nudge_collect(&nudge, &diag, clock_deadline_ms(1000));
-	quarantine_remove(&q, NULL);
-	nudge_send(&nudge);
-	p.fd = client;
-	CHECK(poll(&p, 1, NEXT_ATTEMPT_MS) == 1 && recv(client, &byte, 1, 0) == 1 && byte == 'a',
-	      "the answer leaves with the end of the window");
-	kill(holder, SIGKILL);
-	waitpid(holder, NULL, 0);
-	write_text("/proc/sys/net/ipv4/tcp_retries2", "15");
-	nudge_close(&nudge);
-	netlink_close(&diag);
-	close(inner);
-	close(inner_peer);
-	close(client);
-	close(server);
-	close(local);
-	close(service);
 }
 
 static void test_rehome(void)
@@ -617,32 +328,16 @@ static void test_guard(void)
 	      "order IDLE: the guard does nothing");
 }
 
+static void tests(void)
+{
+	test_quarantine();
+	test_rehome();
+	test_single_nic();
+	test_announce();
+	test_guard();
+}
+
 int main(void)
 {
-	const char *obstacle = make_namespaces();
-	int error;
-
-	if (!obstacle) {
-		error = quarantine_prepare(&q, "mig");
-		if (!error)
-			error = quarantine_probe(&q);
-		if (error)
-			obstacle = "this kernel has no nftables at devices";
-	}
-	if (obstacle) {
-		SKIP(obstacle);
-	} else {
-		test_quarantine();
-		test_nudge();
-		test_patience();
-		test_rehome();
-		test_single_nic();
-		test_announce();
-		test_guard();
-	}
-	if (peer_pid > 0) {
-		kill(peer_pid, SIGKILL);
-		waitpid(peer_pid, NULL, 0);
-	}
-	return test_end();
+	return run_between_networks(tests);
 }
