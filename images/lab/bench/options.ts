@@ -13,6 +13,7 @@ const LOADS = ['light', 'oltp'] as const;
 const DEFAULT_RUNS = 5;
 /** The machine itself needs the rest. */
 const FILL_PERCENT_MAX = 80;
+const SWAP_FILL_PERCENT_MAX = 20;
 
 const BenchSchema = z
   .strictObject({
@@ -29,6 +30,13 @@ const BenchSchema = z
   .refine(({ lab, engines }) => lab.disk !== 'nvme' || !engines.includes('hypervisor'), {
     message: 'QEMU cannot migrate a machine with an NVMe disk: take --disk ahci or virtio',
   })
+  .refine(
+    ({ engines, fill_percent }) =>
+      !engines.includes('swap') || Math.max(...fill_percent) <= SWAP_FILL_PERCENT_MAX,
+    {
+      message: `stock hibernation saves half of memory at most: without swap, or --fill up to ${SWAP_FILL_PERCENT_MAX}`,
+    },
+  )
   .refine((bench) => countRuns(bench) <= MAX_RUNS, { message: `more than ${MAX_RUNS} runs` })
   .refine(({ engines }) => new Set(engines).size === engines.length, {
     message: 'an engine is named twice',

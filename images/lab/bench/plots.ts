@@ -185,14 +185,14 @@ function throughputs(reports: readonly Report[]): Picture | null {
   };
 }
 
-const valuesOf = (points: readonly Summary[], axis: 'memory_mib' | 'change_mib_per_s'): number =>
+const countValues = (points: readonly Summary[], axis: 'memory_mib' | 'change_mib_per_s'): number =>
   new Set(points.map((point) => point[axis])).size;
 
 function byMemory(reports: readonly Report[]): Picture | null {
   const points = summarise(reports).filter(
     ({ client_ms, change_mib_per_s }) => client_ms !== null && change_mib_per_s === 0,
   );
-  if (valuesOf(points, 'memory_mib') < 2) return null;
+  if (countValues(points, 'memory_mib') < 2) return null;
   const lines = points.map((point) => ({ ...point, held: `${point.fill_percent} %` }));
   const line = (d: (typeof lines)[number]) => `${d.engine} ${d.load} ${d.held}`;
   return {
@@ -214,7 +214,7 @@ function byMemory(reports: readonly Report[]): Picture | null {
 
 function byRate(reports: readonly Report[]): Picture | null {
   const points = summarise(reports).filter(({ client_ms }) => client_ms !== null);
-  if (valuesOf(points, 'change_mib_per_s') < 2) return null;
+  if (countValues(points, 'change_mib_per_s') < 2) return null;
   const line = (d: Summary) => `${d.engine} ${d.load} ${d.memory_mib} ${d.fill_percent}`;
   return {
     title: 'Downtime against change rate',

@@ -34,14 +34,6 @@ struct ballast {
 	uint64_t written; /* of the changing pages, in turn, since all were filled */
 };
 
-static volatile sig_atomic_t told_to_end;
-
-static void end(int signal)
-{
-	(void)signal;
-	told_to_end = 1;
-}
-
 static _Noreturn void fail(const char *what)
 {
 	fprintf(stderr, "ballast: %s: %s\n", what, strerror(errno));
@@ -103,19 +95,18 @@ static void change_batch(struct ballast *b)
  * Time that was lost is not made up for: a machine that stood still, or had better things to do,
  * would change all the faster after it.
  */
-static void change(struct ballast *b, uint64_t mib_per_s)
+static void change(struct ballast *b, uint64_t mib_per_s, const sigset_t *end)
 {
 	const uint64_t ns = NS_PER_S * BATCH_PAGES / (mib_per_s * PAGES_PER_MIB);
 	const struct timespec rest = {.tv_sec = (time_t)(ns / NS_PER_S),
 				      .tv_nsec = (long)(ns % NS_PER_S)};
 
-	while (!told_to_end) {
+	do {
 		change_batch(b);
-		nanosleep(&rest, NULL);
-	}
+	} while (sigtimedwait(end, NULL, &rest) < 0);
 }
 
-static void hold(struct ballast *b, uint64_t mib_per_s, int ready)
+static void hold(struct ballast *b, uint64_t mib_per_s, int ready, const sigset_t *end)
 {
 	/* As large as it is asked for; a page that was never written would be none. */
 	b->memory = mmap(NULL, b->pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
@@ -128,9 +119,10 @@ static void hold(struct ballast *b, uint64_t mib_per_s, int ready)
 		fail("the parent");
 	close(ready);
 	if (mib_per_s > 0)
-		change(b, mib_per_s);
-	while (!told_to_end)
-		pause();
+		change(b, mib_per_s, end);
+	else
+		while (sigwaitinfo(end, NULL) < 0)
+			;
 	for (uint64_t page = 0; page < b->pages; page++)
 		check_page(b, page, pass_of(b, page));
 }
@@ -149,9 +141,9 @@ static uint64_t number(const char *text)
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = {.sa_handler = end};
 	struct ballast b = {0};
 	uint64_t mib_per_s;
+	sigset_t end;
 	int ready[2];
 	char byte;
 
@@ -166,8 +158,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "ballast: what changes is a part of what is held\n");
 		return 2;
 	}
-	/* Before the child may be told to end. */
-	sigaction(SIGTERM, &action, NULL);
+	/* It is waited for; one that comes before that waits for us. */
+	sigemptyset(&end);
+	sigaddset(&end, SIGTERM);
+	sigprocmask(SIG_BLOCK, &end, NULL);
 	if (pipe(ready) < 0)
 		fail("pipe");
 	switch (fork()) {
@@ -175,7 +169,7 @@ int main(int argc, char **argv)
 		fail("fork");
 	case 0:
 		close(ready[0]);
-		hold(&b, mib_per_s, ready[1]);
+		hold(&b, mib_per_s, ready[1], &end);
 		return 0;
 	default:
 		close(ready[1]);

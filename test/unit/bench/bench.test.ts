@@ -243,6 +243,7 @@ t.test('the command line', async (t) => {
     ['--load', 'heavy'],
     ['--disk', 'nvme'],
     ['--fill', '95'],
+    ['--fill', '70', '--engines', 'swap,delta'],
     ['--fill', ''],
     ['--change', 'much'],
   ]) {
