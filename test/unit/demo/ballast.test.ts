@@ -19,19 +19,16 @@ const SLACK_PAGES = 128;
 
 interface Started {
   readonly pid: number;
-  /** Its exit, as its own parent's shell says it. */
+  /** As the waiter's own exit has it. */
   readonly exit: Promise<{ code: number; stderr: string }>;
 }
 
-/** In a shell that waits for what has become its child: the program itself goes into the background. */
+/** prctl(PR_SET_CHILD_SUBREAPER): the program goes into the background, and must be somebody's child there. */
+const WAITER =
+  '$| = 1; syscall(157, 36, 1, 0, 0, 0) == 0 or die; print system(@ARGV) >> 8, "\\n"; wait; exit($? >> 8 || $? & 127)';
+
 async function start(t: Test, program: string, words: readonly number[]): Promise<Started> {
-  const shell = [
-    'import ctypes, os, subprocess, sys',
-    'ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)',
-    'print(subprocess.call(sys.argv[1:]), flush=True)',
-    'sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))',
-  ].join('\n');
-  const child = execFile('python3', ['-c', shell, program, ...words.map(String)]);
+  const child = execFile('perl', ['-e', WAITER, program, ...words.map(String)]);
   t.teardown(() => child.kill('SIGKILL'));
   let said = '';
   let stderr = '';
