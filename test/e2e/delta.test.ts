@@ -165,6 +165,12 @@ t.test('a migration is cancelled in its rounds', async (t) => {
   await checkUntouched(t, moved, /^cancelled$/);
 });
 
+t.test('a standby lets go of its disks for an attempt, and has them back after it', async (t) => {
+  const said = lab.machines.node2.consoleText();
+  t.match(said, /let go of 1 disk controller/, 'when it begins to load');
+  t.match(said, /looked for drivers of 1 disk controller/, 'when the attempt is over');
+});
+
 t.test('the standby loses power in a round', async (t) => {
   const moved = await attempt((event) => {
     if (isBegin(event, 'precopy')) void lab.machines.node2.powerOff();

@@ -63,6 +63,77 @@ static unsigned int command_of(const char *device)
 	return config[COMMAND] | (unsigned int)config[COMMAND + 1] << 8;
 }
 
+static const char *said_to(const char *name)
+{
+	static char text[64];
+	char path[512];
+	size_t count;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	f = fopen(path, "r");
+	if (!f)
+		return "no file";
+	count = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[count] = '\0';
+	return text;
+}
+
+/* A folder beside the devices would be taken for one, so what is not a device begins with a dot. */
+static void put_beside(const char *name, const char *text)
+{
+	put(".", name, text, strlen(text));
+}
+
+static const char *beside(const char *name)
+{
+	static char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	return path;
+}
+
+static void make_bound(const char *device, const char *class)
+{
+	char path[512];
+
+	make(device, class, ALL_ON, false);
+	snprintf(path, sizeof(path), "%s/%s/driver", root, device);
+	if (mkdir(path, 0700))
+		abort();
+	put(device, "driver/unbind", "", 0);
+}
+
+static unsigned int release_with(const char *mounts)
+{
+	put_beside(".mounts", mounts);
+	return devices_release_disks(root, beside(".mounts"));
+}
+
+static void check_disks(void)
+{
+	make_bound("0000:01:00.0", "0x010802\n");
+	make_bound("0000:02:00.0", "0x020000\n");
+	CHECK(release_with("proc /proc proc rw 0 0\n/dev/sda1 /mnt ext4 rw 0 0\n") == 0,
+	      "a disk that is mounted keeps its driver");
+	CHECK(devices_release_disks(root, "/does/not/exist") == 0,
+	      "nor is anything released if that cannot be known");
+	CHECK(strcmp(said_to("0000:01:00.0/driver/unbind"), "") == 0, "nothing was unbound");
+	CHECK(release_with("rootfs / rootfs rw 0 0\ndevtmpfs /dev devtmpfs rw 0 0\n") == 1,
+	      "of two disk controllers and three network cards one disk controller has a driver");
+	CHECK(strcmp(said_to("0000:01:00.0/driver/unbind"), "0000:01:00.0") == 0,
+	      "its driver lets go of it");
+	CHECK(command_of("0000:01:00.0") == NO_MASTER, "and it writes no memory any more");
+	CHECK(strcmp(said_to("0000:02:00.0/driver/unbind"), "") == 0, "a network card stays");
+	CHECK(command_of("0000:02:00.0") == ALL_ON, "and works");
+	put_beside(".probe", "");
+	CHECK(devices_take_back_disks(root, beside(".probe")) == 1,
+	      "a driver is looked for where a disk controller has none");
+	CHECK(strcmp(said_to(".probe"), "0000:00:1f.2") == 0, "by the name of the device");
+	CHECK(devices_take_back_disks(root, "/does/not/exist") == 0, "a kernel without PCI");
+}
+
 int main(void)
 {
 	char command[64];
@@ -85,6 +156,7 @@ int main(void)
 	CHECK(command_of("0000:00:05.0") == ALL_ON, "nor what nobody knows");
 	CHECK(devices_silence(root) == 0, "a second time there is nothing left to do");
 	CHECK(devices_silence("/does/not/exist") == 0, "a machine without PCI has none");
+	check_disks();
 	snprintf(command, sizeof(command), "rm -r %s", root);
 	CHECK(system(command) == 0, "cleaned up");
 	return test_end();

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/facts.h"
 #include "common/log.h"
+#include "target/devices.h"
 #include "target/standby.h"
 
 #define HANDSHAKE_TIMEOUT_MS 3000
@@ -74,8 +75,8 @@ static int begin_preload(struct standby *s, const struct pmsm_msg_stream_open *r
 }
 
 /*
- * Everything that takes time is done now, before the source's window: memory, the device, and
- * freezing this machine's own few processes.
+ * Everything that takes time is done now, before the source's window: memory, the device, letting
+ * go of the disks, and freezing this machine's own few processes.
  */
 static int open_image(struct standby *s, const struct pmsm_msg_stream_open *request,
 		      struct failure *failure)
@@ -83,6 +84,7 @@ static int open_image(struct standby *s, const struct pmsm_msg_stream_open *requ
 	struct pmsm_msg_stream_accept accept = {.chunk_bytes = request->chunk_bytes};
 	int error = loader_prepare(&s->loader, request->chunk_bytes);
 
+	s->disks_released = devices_release_disks(DEVICES_ROOT, DEVICES_MOUNTS) > 0;
 	if (error)
 		return failure_set(failure, PMSM_E_TARGET_MEMORY, error, "chunk ring: %s",
 				   strerror(-error));

@@ -13,6 +13,8 @@
 
 #define PATH_BYTES    512
 #define CLASS_SHIFT   16
+#define CLASS_NONE    0x100
+#define CLASS_STORAGE 0x01
 #define CLASS_DISPLAY 0x03
 #define CLASS_BRIDGE  0x06
 
@@ -24,20 +26,18 @@ static bool has_driver(const char *device)
 	return access(path, F_OK) == 0;
 }
 
-/* Of a device whose class cannot be read nothing is known, so it is left alone. */
-static bool may_be_silenced(const char *device)
+/* Of a device whose class cannot be read nothing is known, so it is left alone: CLASS_NONE. */
+static unsigned long class_of(const char *device)
 {
 	char path[PATH_BYTES], text[32];
-	unsigned long class;
 
 	snprintf(path, sizeof(path), "%s/class", device);
 	if (!facts_read_file(path, text, sizeof(text)))
-		return false;
-	class = strtoul(text, NULL, 16) >> CLASS_SHIFT;
-	return class != CLASS_DISPLAY && class != CLASS_BRIDGE;
+		return CLASS_NONE;
+	return strtoul(text, NULL, 16) >> CLASS_SHIFT;
 }
 
-static bool silence(const char *device)
+static bool turn_master_off(const char *device)
 {
 	char path[PATH_BYTES];
 	uint8_t command[2];
@@ -57,7 +57,23 @@ static bool silence(const char *device)
 	return done;
 }
 
-unsigned int devices_silence(const char *root)
+static bool write_name(const char *path, const char *name)
+{
+	size_t bytes = strlen(name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = write(fd, name, bytes) == (ssize_t)bytes;
+	close(fd);
+	return done;
+}
+
+/* What is done with a device, and what the doer has to know; whether it was done. */
+typedef bool device_fn(const char *device, const char *name, const char *context);
+
+static unsigned int for_each_device(const char *root, device_fn *act, const char *context)
 {
 	DIR *devices = opendir(root);
 	const struct dirent *entry;
@@ -69,12 +85,82 @@ unsigned int devices_silence(const char *root)
 
 		if (entry->d_name[0] == '.' || length < 0 || (size_t)length >= sizeof(device))
 			continue;
-		if (!has_driver(device) && may_be_silenced(device) && silence(device)) {
-			log_text("%s has no driver: it writes no memory any more", entry->d_name);
-			count++;
-		}
+		count += act(device, entry->d_name, context);
 	}
 	if (devices)
 		closedir(devices);
+	return count;
+}
+
+static bool silence(const char *device, const char *name, const char *context)
+{
+	unsigned long class = class_of(device);
+
+	(void)context;
+	if (has_driver(device) || class == CLASS_NONE || class == CLASS_DISPLAY ||
+	    class == CLASS_BRIDGE || !turn_master_off(device))
+		return false;
+	log_text("%s has no driver: it writes no memory any more", name);
+	return true;
+}
+
+unsigned int devices_silence(const char *root)
+{
+	return for_each_device(root, silence, NULL);
+}
+
+static bool release(const char *device, const char *name, const char *context)
+{
+	char path[PATH_BYTES];
+
+	(void)context;
+	snprintf(path, sizeof(path), "%s/driver/unbind", device);
+	if (class_of(device) != CLASS_STORAGE || !has_driver(device) || !write_name(path, name))
+		return false;
+	/* Most drivers have done it already. */
+	turn_master_off(device);
+	return true;
+}
+
+static bool disk_is_mounted(const char *mounts)
+{
+	FILE *file = fopen(mounts, "re");
+	char line[PATH_BYTES];
+	bool mounted = !file, at_begin = true;
+
+	while (!mounted && fgets(line, sizeof(line), file)) {
+		mounted = at_begin && strncmp(line, "/dev/", 5) == 0;
+		at_begin = strchr(line, '\n') != NULL;
+	}
+	if (file)
+		fclose(file);
+	return mounted;
+}
+
+unsigned int devices_release_disks(const char *root, const char *mounts)
+{
+	unsigned int count;
+
+	if (disk_is_mounted(mounts)) {
+		log_text("a disk is mounted here, so its driver stays");
+		return 0;
+	}
+	count = for_each_device(root, release, NULL);
+	if (count > 0)
+		log_text("let go of %u disk controller(s)", count);
+	return count;
+}
+
+static bool take_back(const char *device, const char *name, const char *probe)
+{
+	return class_of(device) == CLASS_STORAGE && !has_driver(device) && write_name(probe, name);
+}
+
+unsigned int devices_take_back_disks(const char *root, const char *probe)
+{
+	unsigned int count = for_each_device(root, take_back, probe);
+
+	if (count > 0)
+		log_text("looked for drivers of %u disk controller(s)", count);
 	return count;
 }

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/facts.h"
+#include "common/facts_lists.h"
 #include "common/log.h"
 #include "target/devices.h"
 #include "target/standby.h"
@@ -18,6 +19,7 @@
 #define MIN_FREE_LOW_KB	 4096
 #define MIN_FREE_HIGH_KB 65536
 #define MIN_FREE_SHARE	 128
+#define CONSOLE_WARNINGS 5 /* what is below it is said: up to KERN_WARNING */
 
 static struct standby standby;
 
@@ -91,6 +93,19 @@ static void settle_grace_periods(void)
 	write_text("/sys/module/rcutree/parameters/jiffies_till_first_fqs", "0");
 }
 
+/*
+ * What the kernel says on the way to the jump (the console is stopped, the image is loaded) goes
+ * out on a serial line first: 6 ms for a line of 70 characters. Warnings stay.
+ */
+static void settle_console(void)
+{
+	char text[64];
+
+	if (facts_read_file("/proc/sys/kernel/printk", text, sizeof(text)) &&
+	    atoi(text) > CONSOLE_WARNINGS)
+		write_text("/proc/sys/kernel/printk", "5");
+}
+
 static bool take_options(struct standby *s, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -154,10 +169,13 @@ static int run_standby(int argc, char **argv)
 		log_text("cannot prepare: %s", strerror(-error));
 		return 1;
 	}
+	/* One that was here before us may have died in an attempt. */
+	devices_take_back_disks(DEVICES_ROOT, DEVICES_PROBE);
 	devices_silence(DEVICES_ROOT);
 	settle_memory();
 	settle_disks();
 	settle_grace_periods();
+	settle_console();
 	standby_run(s);
 	return 1;
 }

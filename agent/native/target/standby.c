@@ -10,6 +10,7 @@
 #include "common/ethtool.h"
 #include "common/facts.h"
 #include "common/log.h"
+#include "target/devices.h"
 
 #define SEND_TIMEOUT_MS	   2000
 #define CONNECT_TIMEOUT_MS 2000
@@ -311,6 +312,16 @@ static int check_alive(struct standby *s)
 	return say(s, PMSM_MSG_PING, &ping);
 }
 
+/* After everybody has been told that an attempt is over: whoever waits for that needs no disk of
+ * ours. */
+static void take_back_disks(struct standby *s)
+{
+	if (!s->disks_released || s->state != STANDBY_WAITING)
+		return;
+	devices_take_back_disks(DEVICES_ROOT, DEVICES_PROBE);
+	s->disks_released = false;
+}
+
 /* Serves until the control link ends; the reason. */
 static int serve(struct standby *s)
 {
@@ -323,6 +334,7 @@ static int serve(struct standby *s)
 
 		if (!link_is_open(&s->control))
 			return -ECONNRESET; /* we ended it ourselves, after an error */
+		take_back_disks(s);
 		if (s->state != STANDBY_LOADING)
 			fds[2].fd = -1;
 		poll(fds, 3, s->state == STANDBY_LOADING ? PROGRESS_MS / 2 : 1000);

@@ -43,6 +43,7 @@ struct standby {
 	uint64_t told_bytes;
 	uint32_t told_rounds;
 	bool told_receive;
+	bool disks_released;
 
 	uint8_t control_buffer[CONTROL_BUFFER_BYTES];
 	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];
