@@ -3,6 +3,7 @@
  * that was loaded from a file has nothing translated, and what of a kernel runs once a move (devices stop and
  * start) takes twice as long then, which no machine of metal knows.
  */
+import { inTree } from '../../paths.ts';
 import type { Progress } from '../../progress.ts';
 import { describeEnvironment } from '../demo/environment.ts';
 import { Load } from '../demo/load.ts';
@@ -13,7 +14,7 @@ import { openStage } from '../demo/stage.ts';
 import { type Ballast, CHANGING_MIB, endBallast, startBallast } from '../guest/ballast.ts';
 import { engines } from './engines/index.ts';
 import type { BenchOptions } from './options.ts';
-import type { Case } from './plan.ts';
+import { type Case, keyOf } from './plan.ts';
 
 /** What the way through the orchestrator is told; the other engines look at lab and load only. */
 function demoOptions({ engine, memory_mib, load }: Case, { lab }: BenchOptions): DemoOptions {
@@ -28,6 +29,11 @@ function demoOptions({ engine, memory_mib, load }: Case, { lab }: BenchOptions):
     keep: false,
     check: false,
   });
+}
+
+/** Where consoles and records of a run that failed stay. */
+function logsOf({ engine, run, ...setting }: Case): string {
+  return inTree('build/bench/logs', `${engine} ${run} ${keyOf(setting)}`.replaceAll(' ', '-'));
 }
 
 /** What changes is held as well. */
@@ -54,6 +60,7 @@ export async function runCase(
   const options = demoOptions(wanted, bench);
   const engine = engines[wanted.engine];
   const stage = await openStage(options, progress);
+  let ok = false;
   try {
     const { fill_percent, change_mib_per_s } = wanted;
     const found = await describeEnvironment(stage, options);
@@ -76,12 +83,13 @@ export async function runCase(
       const { keeps } = engine;
       const checked =
         ballast.held_mib > 0 && keeps === 'machine' ? await weigh(scene, report) : report;
+      ok = checked.ok;
       // Refused or rolled back, it is still this engine's.
       return { ...checked, engine: wanted.engine };
     } finally {
       await load.stop();
     }
   } finally {
-    await stage.close(false);
+    await stage.close(ok ? null : logsOf(wanted));
   }
 }

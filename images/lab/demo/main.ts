@@ -39,7 +39,7 @@ async function demo(options: DemoOptions): Promise<number> {
     if (stage !== undefined) process.stderr.write(`Consoles: ${LOGS}\n`);
     throw thrown;
   } finally {
-    await stage?.close(options.keep || !ok);
+    await stage?.close(options.keep || !ok ? LOGS : null);
   }
 }
 

@@ -10,7 +10,6 @@ import { witnessExtras } from '../guest/witness.ts';
 import { Lab, MACHINES, type MachineName } from '../lab.ts';
 import type { InNetwork } from './client/client.ts';
 import type { DemoOptions } from './options.ts';
-import { LOGS } from './output.ts';
 import type { OnHost } from './verify.ts';
 
 export type { MachineName } from '../lab.ts';
@@ -34,8 +33,8 @@ export interface Stage {
   /** The vacated machine boots as the next standby. */
   readonly recycle: (machine: MachineName) => Promise<void>;
   readonly waitForPowerOff: (machine: MachineName, limit_ms: number) => Promise<void>;
-  /** Ends everything; with `keep`, consoles and records stay in build/demo/logs. */
-  readonly close: (keep: boolean) => Promise<void>;
+  /** Ends everything; consoles and records stay in a folder if one is named. */
+  readonly close: (keepIn: string | null) => Promise<void>;
 }
 
 export async function openStage(
@@ -66,18 +65,18 @@ export async function openStage(
     consoles: () => MACHINES.map((name) => lab.machines[name].consoleText()),
     recycle: (machine) => lab.recycle(lab.machines[machine]),
     waitForPowerOff: (machine, limit_ms) => lab.machines[machine].waitForPowerOff(limit_ms),
-    close: async (keep) => {
-      if (keep) keepLogs(lab.runDir);
+    close: async (keepIn) => {
+      if (keepIn !== null) keepLogs(lab.runDir, keepIn);
       await lab.stop();
     },
   };
 }
 
 /** The run directory goes with the lab; sockets and what is too large stay out of the copy. */
-function keepLogs(runDir: string): void {
-  rmSync(LOGS, { recursive: true, force: true });
-  mkdirSync(LOGS, { recursive: true });
-  cpSync(runDir, LOGS, {
+function keepLogs(runDir: string, folder: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  cpSync(runDir, folder, {
     recursive: true,
     filter: (source) => {
       const status = statSync(source);
