@@ -5,6 +5,8 @@ export const NICS = ['e1000e', 'virtio'] as const;
 export const DISKS = ['ahci', 'nvme', 'virtio'] as const;
 /** `hardened` and `debug` are builds of the patched kernel for tests (kernel-patches/6.12/config). */
 export const KERNELS = ['patched', 'hardened', 'debug', 'stock'] as const;
+/** Of Debian's stable release, whatever this machine has (lab/emulator.ts). */
+export const EMULATORS = ['installed', 'stable'] as const;
 export const DATABASES = ['mysql', 'mariadb'] as const;
 
 export const labOptionsSchema = z.strictObject({
@@ -17,6 +19,7 @@ export const labOptionsSchema = z.strictObject({
   standby_kernel: z.enum(KERNELS).optional(),
   /** A standby's kernel uses so much, and keeps the rest for images of the engine delta; all of it if not given. */
   standby_memory_mib: z.int().min(96).max(65536).optional(),
+  emulator: z.enum(EMULATORS).default('installed'),
   database: z.enum(DATABASES).default('mysql'),
   /** Further Debian packages on the host; the names that Debian's policy allows. */
   packages: z

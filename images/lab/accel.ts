@@ -9,8 +9,9 @@ import { resolve } from 'node:path';
 import { digestOf } from '../cache.ts';
 import { onInterrupt } from '../cleanup.ts';
 import { cacheDirectory } from '../paths.ts';
-import { run, tether } from '../processes.ts';
+import { tether } from '../processes.ts';
 import type { Progress } from '../progress.ts';
+import type { Emulator } from './emulator.ts';
 
 export interface Accelerator {
   name: 'kvm' | 'tcg';
@@ -30,14 +31,15 @@ const PROBE_TEXT = 'pmsm: probe reached user space';
 const OUTPUT_LIMIT = 256 * 1024;
 
 export async function accelerator(
+  emulator: Emulator,
   kernel: string,
   initramfs: string,
   progress: Progress,
 ): Promise<Accelerator> {
-  const version = (await run(['qemu-system-x86_64', '--version'])).split('\n')[0] ?? '';
+  const { argv, build: version } = emulator;
   const cpu = /^model name\s*:\s*(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
   const host = digestOf({ version, cpu, release: release() });
-  const kvm = await kvmWorks(host, kernel, initramfs, progress);
+  const kvm = await kvmWorks(host, () => probe(argv, kernel, initramfs), progress);
   return {
     name: kvm ? 'kvm' : 'tcg',
     arguments: kvm
@@ -49,8 +51,7 @@ export async function accelerator(
 
 async function kvmWorks(
   host: string,
-  kernel: string,
-  initramfs: string,
+  boot: () => Promise<boolean>,
   progress: Progress,
 ): Promise<boolean> {
   try {
@@ -60,15 +61,15 @@ async function kvmWorks(
   }
   const answer = resolve(cacheDirectory(), `kvm-${host}`);
   if (existsSync(answer)) return readFileSync(answer, 'utf8') === 'yes';
-  const works = await progress.step('Probing KVM with a boot', () => probe(kernel, initramfs));
+  const works = await progress.step('Probing KVM with a boot', boot);
   writeFileSync(answer, works ? 'yes' : 'no');
   progress.note(works ? 'KVM works here.' : 'KVM does not run a kernel here: software emulation.');
   return works;
 }
 
-function probe(kernel: string, initramfs: string): Promise<boolean> {
+function probe(argv: readonly string[], kernel: string, initramfs: string): Promise<boolean> {
   const [program, ...args] = tether([
-    ...['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    ...[...argv, '-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-machine', 'q35', '-accel', 'kvm', '-cpu', 'host', '-m', '512', '-serial', 'stdio'],
     ...['-kernel', kernel, '-initrd', initramfs, '-append', 'console=ttyS0 panic=1 pmsm.probe'],
   ]);

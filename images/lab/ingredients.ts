@@ -12,6 +12,7 @@ import { DISK_FILE } from '../rootfs.ts';
 import { ensurePackages, requireMemory, requireTun } from '../setup/packages.ts';
 import { type Accelerator, accelerator } from './accel.ts';
 import type { BootPair } from './disk.ts';
+import { type Emulator, emulator } from './emulator.ts';
 
 /** What one of the two roles boots. */
 interface Boot {
@@ -23,6 +24,7 @@ export interface Ingredients extends Boot {
   standby: Boot;
   disk: Artefact;
   keys: Artefact;
+  emulator: Emulator;
   accelerator: Accelerator;
 }
 
@@ -38,12 +40,14 @@ export async function gather(
   const kernel = await chosenKernel(options, progress);
   const ramdisk = await initramfs(kernel, progress);
   const host = { kernel, initramfs: ramdisk };
+  const qemu = await emulator(options.emulator, progress);
   return {
     ...host,
     standby: options.standby_kernel ? await standbyBoot(options.standby_kernel, progress) : host,
     disk: await hostDisk(options, extras, progress),
     keys: await keys(progress),
-    accelerator: await accelerator(kernel.image, ramdisk.path(INITRAMFS), progress),
+    emulator: qemu,
+    accelerator: await accelerator(qemu, kernel.image, ramdisk.path(INITRAMFS), progress),
   };
 }
 

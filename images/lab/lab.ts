@@ -53,6 +53,8 @@ export class Lab {
   readonly machines: Record<MachineName, Machine>;
   readonly orchestrator: LabOrchestrator;
   readonly accelerator: 'kvm' | 'tcg';
+  /** QEMU's version. */
+  readonly emulator: string;
   readonly #network: Switch;
   readonly #keys: Artefact;
   readonly #files: BootFiles;
@@ -69,8 +71,10 @@ export class Lab {
     this.#network = parts.network;
     this.#keys = parts.ingredients.keys;
     this.accelerator = parts.ingredients.accelerator.name;
+    this.emulator = parts.ingredients.emulator.version;
     const board = {
       options,
+      emulator: parts.ingredients.emulator,
       accelerator: parts.ingredients.accelerator,
       ...parts.files,
       directIo: supportsDirectIo(parts.files.disk),

@@ -13,11 +13,13 @@ import { end, identify, type ProcessId, run, tailOf, tether } from '../processes
 import { DISK_LABEL } from '../rootfs.ts';
 import type { Accelerator } from './accel.ts';
 import type { BootPair } from './disk.ts';
+import type { Emulator } from './emulator.ts';
 import { type Migrated, Qmp } from './qmp.ts';
 import { CLIENT_MIGRATION_ADDRESS, type Switch, tapName } from './switch.ts';
 
 export interface Board {
   options: LabOptions;
+  emulator: Emulator;
   accelerator: Accelerator;
   host: BootPair;
   standby: BootPair;
@@ -114,7 +116,7 @@ export class Machine {
     const deferred = (stateFile ?? incoming) === undefined ? [] : ['-incoming', 'defer'];
     const priority = role === 'standby' ? ['nice', '-n', String(STANDBY_NICE)] : [];
     const words = [...this.#arguments(role, kernelWords), ...deferred];
-    const argv = tether([...priority, 'qemu-system-x86_64', ...words]);
+    const argv = tether([...priority, ...this.#board.emulator.argv, ...words]);
     const [program, ...args] = this.#place.network.inside(argv);
     const child = spawn(program, args, { detached: true, stdio: ['ignore', log, log] });
     closeSync(log);

@@ -12,9 +12,10 @@ import { formatMs } from '../demo/report/format.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { failuresOf } from '../demo/verdict.ts';
 import { runCase } from './case.ts';
+import { chooseEmulator } from './emulator.ts';
 import { type BenchOptions, parseOptions } from './options.ts';
 import { renderPage } from './page.ts';
-import { type Case, casesOf, remaining } from './plan.ts';
+import { type Case, casesOf, remaining, requireSameMachine } from './plan.ts';
 import { readRuns, writeRuns, writeWhole } from './results.ts';
 import { nameOf, summarise } from './summary.ts';
 import { drawTable, legend } from './table.ts';
@@ -22,17 +23,20 @@ import { drawTable, legend } from './table.ts';
 const FILE = inTree('build/bench/runs.json');
 const PAGE = inTree('build/bench/report.html');
 
-async function bench(options: BenchOptions): Promise<number> {
+async function bench(wanted: BenchOptions): Promise<number> {
   const progress = textProgress();
+  const { kind, emulator } = await chooseEmulator(wanted, progress);
+  const options = { ...wanted, lab: { ...wanted.lab, emulator: kind } };
   const file = options.json ?? FILE;
   requireWritable(options.json);
   const reports = options.resume ? readRuns(file) : [];
+  requireSameMachine(reports, options.lab, emulator.version);
   const left = remaining(options, reports);
   const all = casesOf(options).length;
   let failed = 0;
-  for (const [index, wanted] of left.entries()) {
-    progress.note(`\n== ${all - left.length + index + 1} of ${all}: ${titleOf(wanted)}`);
-    const report = await runCase(wanted, options, progress);
+  for (const [index, one] of left.entries()) {
+    progress.note(`\n== ${all - left.length + index + 1} of ${all}: ${titleOf(one)}`);
+    const report = await runCase(one, options, progress);
     reports.push(report);
     if (!report.ok) failed += 1;
     progress.note(lineOf(report));

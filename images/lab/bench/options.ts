@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { z } from 'zod';
 import { PmsmError } from '../../../agent/wire/errors.ts';
-import { DISKS, type LabOptions, labOptionsSchema, NICS } from '../../options.ts';
+import { DISKS, EMULATORS, type LabOptions, labOptionsSchema, NICS } from '../../options.ts';
 import { ENGINES } from './engines/engine.ts';
 import { type Plan, settingsOf } from './plan.ts';
 import { MAX_RUNS } from './results.ts';
@@ -24,6 +24,7 @@ const BenchSchema = z
     fill_percent: z.array(z.int().min(0).max(FILL_PERCENT_MAX)).min(1).max(8),
     change_mib_per_s: z.array(z.int().min(0).max(1000)).min(1).max(8),
     lab: labOptionsSchema,
+    emulator: z.enum(EMULATORS).nullable(),
     json: z.string().min(1).nullable(),
     resume: z.boolean(),
   })
@@ -44,6 +45,8 @@ const BenchSchema = z
 
 export interface BenchOptions extends Plan {
   readonly lab: LabOptions;
+  /** Null: the one that all engines can do with. */
+  readonly emulator: LabOptions['emulator'] | null;
   readonly json: string | null;
   readonly resume: boolean;
 }
@@ -55,7 +58,7 @@ function countRuns({ engines, runs, ...axes }: Plan): number {
 export function parseOptions(words: readonly string[]): BenchOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
-  const { engines, runs, memory, load, fill, change, cpus, nic, disk, json, resume } =
+  const { engines, runs, memory, load, fill, change, cpus, nic, disk, qemu, json, resume } =
     command.opts();
   const parsed = BenchSchema.safeParse({
     engines,
@@ -65,6 +68,7 @@ export function parseOptions(words: readonly string[]): BenchOptions {
     fill_percent: fill,
     change_mib_per_s: change,
     lab: labOptionsSchema.parse({ cpus, nic, disk }),
+    emulator: qemu ?? null,
     json: json ?? null,
     resume,
   });
@@ -92,6 +96,12 @@ function makeCommand(): Command {
     .option('--cpus <n>', 'CPUs of each machine', wholeNumber, defaults.cpus)
     .addOption(new Option('--nic <model>', 'network card').choices(NICS).default('virtio'))
     .addOption(new Option('--disk <model>', 'disk').choices(DISKS).default(defaults.disk))
+    .addOption(
+      new Option(
+        '--qemu <which>',
+        "installed here, or of Debian's stable release; without it what all engines can do with",
+      ).choices(EMULATORS),
+    )
     .option('--json <file>', 'the reports of all runs, written after each')
     .option('--resume', 'go on where the file of --json ends', false)
     .showHelpAfterError('(--help lists the options)')

@@ -54,8 +54,9 @@ function headline(summaries: readonly Summary[]): string {
 function setup(reports: readonly Report[]): string {
   const environment = reports[0]?.environment;
   if (environment === undefined) return 'Nothing has been run.';
-  const { accelerator, cpus, nic, disk, kernel, database } = environment;
-  return `${accelerator}, ${cpus} CPU${cpus === 1 ? '' : 's'}, ${nic}, ${disk}, ${kernel}, ${database}`;
+  const { accelerator, emulator, cpus, nic, disk, kernel, database } = environment;
+  const processors = `${cpus} CPU${cpus === 1 ? '' : 's'}`;
+  return [`QEMU ${emulator}`, accelerator, processors, nic, disk, kernel, database].join(', ');
 }
 
 function table(summaries: readonly Summary[]): string {

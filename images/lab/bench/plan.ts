@@ -2,6 +2,8 @@
  * What a bench runs, in which order: interleaved, so that a host that is slow for a while is slow for all
  * engines, and in turn first, so that none always follows the same other one.
  */
+import { PmsmError } from '../../../agent/wire/errors.ts';
+import type { LabOptions } from '../../options.ts';
 import type { Report } from '../demo/report/schema.ts';
 import type { EngineName } from './engines/engine.ts';
 
@@ -81,4 +83,21 @@ export function remaining(plan: Plan, done: readonly Report[]): Case[] {
   return casesOf(plan).filter(
     (wanted) => done.filter((report) => isOf(report, wanted)).length < wanted.run,
   );
+}
+
+/** What a bench goes on with must have been made on the same machine, or the figures would be of two. */
+export function requireSameMachine(
+  done: readonly Report[],
+  { nic, disk, cpus }: LabOptions,
+  emulator: string,
+): void {
+  for (const { environment } of done) {
+    const wanted = { nic, disk, cpus, emulator };
+    const differs = (Object.keys(wanted) as (keyof typeof wanted)[]).filter(
+      (name) => environment[name] !== wanted[name],
+    );
+    if (differs.length === 0) continue;
+    const what = differs.map((name) => `${name}: ${environment[name]}, not ${wanted[name]}`);
+    throw new PmsmError('bad-request', `cannot go on with another machine's runs (${what})`);
+  }
 }

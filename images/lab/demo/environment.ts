@@ -21,6 +21,7 @@ export async function describeEnvironment(
   const version = /Ver (\S+)/.exec(said)?.[1] ?? 'unknown';
   return {
     accelerator: stage.accelerator,
+    emulator: stage.lab.emulator,
     cpus: lab.cpus,
     memory_mib: lab.memory_mib,
     nic: lab.single_nic ? `${lab.nic}, single` : lab.nic,

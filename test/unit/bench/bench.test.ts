@@ -2,10 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import t from 'tap';
+import { decide } from '../../../images/lab/bench/emulator.ts';
 import { type EngineName, movedBy } from '../../../images/lab/bench/engines/engine.ts';
 import { parseOptions } from '../../../images/lab/bench/options.ts';
 import { renderPage } from '../../../images/lab/bench/page.ts';
-import { casesOf, type Plan, remaining } from '../../../images/lab/bench/plan.ts';
+import {
+  casesOf,
+  type Plan,
+  remaining,
+  requireSameMachine,
+} from '../../../images/lab/bench/plan.ts';
 import { picturesOf } from '../../../images/lab/bench/plots.ts';
 import { readRuns, writeRuns } from '../../../images/lab/bench/results.ts';
 import { secondWorst, summarise } from '../../../images/lab/bench/summary.ts';
@@ -13,6 +19,7 @@ import { drawMarkdown, drawTable } from '../../../images/lab/bench/table.ts';
 import { settledAt } from '../../../images/lab/demo/migrate.ts';
 import type { Report } from '../../../images/lab/demo/report/schema.ts';
 import { failuresOf } from '../../../images/lab/demo/verdict.ts';
+import { versionIn } from '../../../images/lab/emulator.ts';
 import { refusedReport, sampleReport } from '../demo/sample.ts';
 
 const PLAN: Plan = {
@@ -202,6 +209,37 @@ t.test('the file is read as it was written, and a wrong one is refused', async (
   t.throws(() => readRuns(file), { code: 'bad-request' });
 });
 
+t.test('a bench does not go on with the runs of another machine', async (t) => {
+  const { lab } = parseOptions(['--nic', 'e1000e']);
+  const done = [ran('delta', 500, 2048, { nic: 'e1000e', emulator: '10.0.13' })];
+  requireSameMachine(done, lab, '10.0.13');
+  requireSameMachine([], lab, '7.2.22');
+  const refused = (message: RegExp) => ({ code: 'bad-request', message });
+  t.throws(() => requireSameMachine(done, lab, '7.2.22'), refused(/emulator: 10.0.13, not 7.2.22/));
+  t.throws(
+    () => requireSameMachine(done, { ...lab, nic: 'virtio', cpus: 2 }, '10.0.13'),
+    refused(/nic: e1000e, not virtio,cpus: 1, not 2/),
+  );
+});
+
+t.test('a QEMU that loses memory in a migration is not the yardstick', async (t) => {
+  const notes: string[] = [];
+  const progress = { note: (text: string) => void notes.push(text) };
+  const choose = (engines: EngineName[], version: string, which?: 'installed' | 'stable') =>
+    decide({ engines, emulator: which ?? null }, { version }, progress);
+  t.equal(choose(['delta', 'hypervisor'], '10.0.13'), 'installed');
+  t.equal(choose(['delta'], '7.2.22'), 'installed');
+  t.equal(choose(['delta'], '7.2.22', 'stable'), 'stable');
+  t.equal(choose(['delta'], '7.2.22', 'installed'), 'installed');
+  t.strictSame(notes, []);
+  t.equal(choose(['delta', 'hypervisor'], '8.2.4'), 'stable');
+  t.match(notes, [/QEMU 8.2.4 loses memory/]);
+  t.throws(() => choose(['hypervisor'], '7.2.22', 'installed'), { code: 'bad-request' });
+  t.equal(choose(['hypervisor'], 'unknown'), 'stable');
+  t.equal(versionIn('QEMU emulator version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)'), '10.0.13');
+  t.equal(versionIn('QEMU emulator version 9.1'), '9.1');
+});
+
 t.test('the command line', async (t) => {
   t.match(parseOptions([]), {
     engines: ['cold', 'swap', 'full', 'delta', 'hypervisor'],
@@ -211,6 +249,7 @@ t.test('the command line', async (t) => {
     fill_percent: [0],
     change_mib_per_s: [0],
     lab: { nic: 'virtio', disk: 'ahci', cpus: 1 },
+    emulator: null,
     json: null,
     resume: false,
   });

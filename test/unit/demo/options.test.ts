@@ -37,6 +37,7 @@ t.test('everything can be said', async (t) => {
       kernel: 'stock',
       standby_kernel: 'hardened',
       standby_memory_mib: 160,
+      emulator: 'installed',
       database: 'mariadb',
       packages: ['redis', 'nginx'],
       single_nic: true,

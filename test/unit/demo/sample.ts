@@ -95,6 +95,7 @@ export function sampleReport(): Report {
     differing_frames: [],
     environment: {
       accelerator: 'tcg',
+      emulator: '7.2.22',
       cpus: 1,
       memory_mib: 2048,
       nic: 'e1000e',

@@ -1,39 +1,10 @@
-/**
- * sysbench of Debian's stable release, with the libraries that it was built with, so that it can log
- * in to MySQL 9 whatever the release of this machine. It runs through its own dynamic loader: no
- * file of this machine changes.
- */
-import { readdirSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { type Artefact, cached } from '../../../cache.ts';
+/** sysbench of Debian's stable release, so that it can log in to MySQL 9 whatever the release of this machine. */
+import type { Artefact } from '../../../cache.ts';
 import type { Progress } from '../../../progress.ts';
-import { archiveKeyring, hostMirrors, STABLE, sourceLines } from '../../../setup/apt.ts';
+import { commandBeside, fileBeside, libraryBeside, packageBeside } from '../../../setup/beside.ts';
 
-const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
-
-export function sysbench(progress: Progress): Promise<Artefact> {
-  return cached(
-    {
-      name: 'sysbench',
-      title: `Fetching sysbench (Debian ${STABLE})`,
-      inputs: { version: 1, suite: STABLE },
-      build: async (directory, { run }) => {
-        const lines = sourceLines(await hostMirrors(), [STABLE], archiveKeyring());
-        const root = resolve(directory, 'root');
-        await run([
-          'mmdebstrap',
-          '--variant=extract',
-          '--mode=auto',
-          '--include=sysbench',
-          STABLE,
-          root,
-          ...lines,
-        ]);
-      },
-    },
-    progress,
-  );
-}
+export const sysbench = (progress: Progress): Promise<Artefact> =>
+  packageBeside('sysbench', progress);
 
 export interface SysbenchTarget {
   readonly host: string;
@@ -52,15 +23,8 @@ export function sysbenchCommand(
   target: SysbenchTarget,
   ...verb: string[]
 ): { argv: string[]; cwd: string; env: Record<string, string> } {
-  const root = artefact.path('root');
-  const libraries = resolve(root, LIBRARIES);
-  const loader = readdirSync(libraries).find((file) => /^ld-linux.*\.so\.\d+$/.test(file));
-  if (loader === undefined) throw new Error(`no dynamic loader in ${libraries}`);
   const argv = [
-    resolve(libraries, loader),
-    '--library-path',
-    libraries,
-    resolve(root, 'usr/bin/sysbench'),
+    ...commandBeside(artefact, 'sysbench'),
     './oltp_read_write.lua',
     '--db-driver=mysql',
     `--mysql-host=${target.host}`,
@@ -73,8 +37,8 @@ export function sysbenchCommand(
     `--threads=${target.threads}`,
     ...verb,
   ];
-  const env = { MARIADB_PLUGIN_DIR: resolve(libraries, 'libmariadb3/plugin') };
-  return { argv, cwd: resolve(root, 'usr/share/sysbench'), env };
+  const env = { MARIADB_PLUGIN_DIR: libraryBeside(artefact, 'libmariadb3/plugin') };
+  return { argv, cwd: fileBeside(artefact, 'usr/share/sysbench'), env };
 }
 
 export interface SysbenchErrors {

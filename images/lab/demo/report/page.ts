@@ -69,9 +69,9 @@ function header(file: ReportFile): string {
 }
 
 function environmentLine({ environment, engine }: Report): string {
-  const { database, memory_mib, cpus, nic, disk, accelerator } = environment;
+  const { database, memory_mib, cpus, nic, disk, accelerator, emulator } = environment;
   const machine = `${memory_mib} MiB, ${cpus} CPU${cpus > 1 ? 's' : ''}, ${nic}, ${disk}`;
-  return `${database} on ${machine} (${accelerator}), engine ${engine}`;
+  return `${database} on ${machine} (QEMU ${emulator}, ${accelerator}), engine ${engine}`;
 }
 
 /** One bar a move, against the longest of them. */
@@ -204,6 +204,7 @@ function environment({ environment: e, engine }: Report): string {
   return table([
     ['engine', engine],
     ['accelerator', e.accelerator],
+    ['QEMU', e.emulator],
     ['CPUs', String(e.cpus)],
     ['memory', `${e.memory_mib} MiB`],
     ['network card', e.nic],

@@ -58,6 +58,8 @@ export const VerificationSchema = z.object({
 
 export const EnvironmentSchema = z.object({
   accelerator: z.string().max(64),
+  /** QEMU's version. */
+  emulator: z.string().max(64).default('unknown'),
   cpus: z.number().int().positive(),
   memory_mib: z.number().int().positive(),
   nic: z.string().max(64),
