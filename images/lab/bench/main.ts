@@ -13,6 +13,7 @@ import type { Report } from '../demo/report/schema.ts';
 import { failuresOf } from '../demo/verdict.ts';
 import { runCase } from './case.ts';
 import { chooseEmulator } from './emulator.ts';
+import { exportTo } from './export.ts';
 import { type BenchOptions, parseOptions } from './options.ts';
 import { renderPage } from './page.ts';
 import { type Case, casesOf, remaining, requireSameMachine } from './plan.ts';
@@ -45,6 +46,9 @@ async function bench(wanted: BenchOptions): Promise<number> {
   }
   const summaries = summarise(reports);
   process.stdout.write(`\n${drawTable(summaries)}\n\n${legend(summaries).join('\n')}\n${PAGE}\n`);
+  if (options.export !== null) {
+    process.stdout.write(`${exportTo(options.export, reports).join('\n')}\n`);
+  }
   return failed === 0 ? 0 : 1;
 }
 

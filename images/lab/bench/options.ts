@@ -27,6 +27,7 @@ const BenchSchema = z
     emulator: z.enum(EMULATORS).nullable(),
     json: z.string().min(1).nullable(),
     resume: z.boolean(),
+    export: z.string().min(1).nullable(),
   })
   .refine(({ lab, engines }) => lab.disk !== 'nvme' || !engines.includes('hypervisor'), {
     message: 'QEMU cannot migrate a machine with an NVMe disk: take --disk ahci or virtio',
@@ -49,6 +50,8 @@ export interface BenchOptions extends Plan {
   readonly emulator: LabOptions['emulator'] | null;
   readonly json: string | null;
   readonly resume: boolean;
+  /** A folder. */
+  readonly export: string | null;
 }
 
 function countRuns({ engines, runs, ...axes }: Plan): number {
@@ -58,8 +61,21 @@ function countRuns({ engines, runs, ...axes }: Plan): number {
 export function parseOptions(words: readonly string[]): BenchOptions {
   const command = makeCommand();
   command.parse(words, { from: 'user' });
-  const { engines, runs, memory, load, fill, change, cpus, nic, disk, qemu, json, resume } =
-    command.opts();
+  const {
+    engines,
+    runs,
+    memory,
+    load,
+    fill,
+    change,
+    cpus,
+    nic,
+    disk,
+    qemu,
+    json,
+    resume,
+    export: folder,
+  } = command.opts();
   const parsed = BenchSchema.safeParse({
     engines,
     runs,
@@ -71,6 +87,7 @@ export function parseOptions(words: readonly string[]): BenchOptions {
     emulator: qemu ?? null,
     json: json ?? null,
     resume,
+    export: folder ?? null,
   });
   if (!parsed.success) throw new PmsmError('bad-request', z.prettifyError(parsed.error));
   return parsed.data;
@@ -103,6 +120,7 @@ function makeCommand(): Command {
       ).choices(EMULATORS),
     )
     .option('--json <file>', 'the reports of all runs, written after each')
+    .option('--export <folder>', 'in the end, the table as Markdown and each picture as SVG')
     .option('--resume', 'go on where the file of --json ends', false)
     .showHelpAfterError('(--help lists the options)')
     .exitOverride();

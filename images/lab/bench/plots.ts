@@ -2,6 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import { STEPS } from '../../../agent/wire/phases.gen.ts';
+import { escapeText } from '../demo/report/format.ts';
 import { median } from '../demo/report/median.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { CHANGING_MIB } from '../guest/ballast.ts';
@@ -12,6 +13,23 @@ import { nameOf, type Summary, settingsIn, summarise } from './summary.ts';
 const STEP_NAMES: ReadonlySet<string> = new Set(STEPS.map((step) => step.name));
 const WIDTH = 1120;
 const ROW_PX = 34;
+/** An axis has its name above everything. */
+const LABEL_PX = 18;
+const LEGEND_ROW_PX = 20;
+const LEGEND_SWATCH_PX = 34;
+/** A letter is about as wide. */
+const LETTER_PX = 7;
+/** Of phases that follow each other, so that neighbours differ. */
+const PHASE_COLORS = [
+  '#4269d0',
+  '#c98a00',
+  '#d6423c',
+  '#3b8f86',
+  '#2f8f45',
+  '#8a5cc2',
+  '#b65fae',
+  '#7a5c3e',
+];
 const MIB = 2 ** 20;
 
 /** Told apart without colours, too: every picture names its engines. */
@@ -29,14 +47,58 @@ const color = { domain: [...ENGINES], range: ENGINES.map((name) => COLORS[name])
 export interface Picture {
   readonly title: string;
   readonly note: string;
+  /** One element that needs nothing around it: it goes into a page, and into a file of its own. */
   readonly svg: string;
 }
 
-function draw(options: Plot.PlotOptions): string {
+type Legend = readonly { readonly name: string; readonly color: string }[];
+
+function draw(options: Plot.PlotOptions, legend: Legend = []): string {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
   const style = { background: 'none', fontSize: '12px', overflow: 'visible' };
-  return Plot.plot({ width: WIDTH, style, ...options, document: document as never }).outerHTML;
+  const rows = rowsOf(legend);
+  const marginTop = LABEL_PX + 12 + rows.length * LEGEND_ROW_PX;
+  const height = (options.height ?? 0) + rows.length * LEGEND_ROW_PX;
+  const plot = { width: WIDTH, style, marginTop, ...options, height };
+  const drawn = Plot.plot({ ...plot, document: document as never });
+  drawn.insertAdjacentHTML('beforeend', rows.map(legendRow).join(''));
+  return drawn.outerHTML;
 }
+
+/** Plot's own legends are HTML beside the picture, which a file of its own cannot have. */
+function rowsOf(legend: Legend): { x: number; name: string; color: string }[][] {
+  const rows: { x: number; name: string; color: string }[][] = [];
+  let x = WIDTH;
+  for (const item of legend) {
+    const width = LEGEND_SWATCH_PX + item.name.length * LETTER_PX;
+    if (x + width > WIDTH) {
+      rows.push([]);
+      x = 0;
+    }
+    rows.at(-1)?.push({ ...item, x });
+    x += width;
+  }
+  return rows;
+}
+
+function legendRow(row: { x: number; name: string; color: string }[], index: number): string {
+  const y = LABEL_PX + index * LEGEND_ROW_PX;
+  const items = row.map(
+    ({ x, name, color: fill }) =>
+      `<rect x="${x}" y="${y}" width="12" height="12" fill="${fill}"></rect>` +
+      `<text x="${x + 17}" y="${y + 10}" fill="currentColor">${escapeText(name)}</text>`,
+  );
+  return `<g aria-label="legend" font-size="12" text-anchor="start">${items.join('')}</g>`;
+}
+
+/** Room for names beside a picture. */
+const marginFor = (names: readonly string[]): number =>
+  24 + LETTER_PX * Math.max(...names.map(({ length }) => length));
+
+const engineLegend = (names: Iterable<string>): Legend => {
+  const present = new Set(names);
+  return ENGINES.filter((name) => present.has(name)).map((name) => ({ name, color: COLORS[name] }));
+};
 
 const good = (reports: readonly Report[]): Report[] => reports.filter(({ ok }) => ok);
 
@@ -67,7 +129,7 @@ function downtimes(reports: readonly Report[]): Picture | null {
     svg: draw({
       height: 60 + settings * (present.length * ROW_PX + 20),
       marginLeft: 90,
-      marginRight: 110,
+      marginRight: marginFor(dots.map(({ setting }) => setting)),
       x: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
       y: { domain: present, label: null },
       fy: { label: null },
@@ -105,23 +167,30 @@ function windows(reports: readonly Report[]): Picture | null {
   );
   if (pieces.length === 0) return null;
   const bars = new Set(pieces.map(({ engine }) => engine)).size;
+  const phases = [...new Set(pieces.map(({ phase }) => phase))];
+  const range = phases.map((_, i) => PHASE_COLORS[i % PHASE_COLORS.length] ?? '');
+  const longest = Math.max(...pieces.map(({ to }) => to));
+  const legend = phases.map((name, i) => ({ name, color: range[i] ?? '' }));
   return {
     title: 'What the window is made of',
     note: 'Median of each phase. The target loads while the source sends, so only what follows each other is drawn.',
-    svg: draw({
-      height: 70 + bars * ROW_PX,
-      marginLeft: 170,
-      x: { grid: true, label: 'from the quarantine, ms' },
-      y: { label: null },
-      color: { legend: true, scheme: 'tableau10' },
-      marks: [
-        Plot.barX(pieces, { x1: 'from', x2: 'to', y: 'engine', fill: 'phase', inset: 0.5 }),
-        Plot.text(
-          pieces.filter(({ from, to }) => to - from > 40),
-          { x: (d: Piece) => (d.from + d.to) / 2, y: 'engine', text: 'phase', fill: 'white' },
-        ),
-      ],
-    }),
+    svg: draw(
+      {
+        height: 70 + bars * ROW_PX,
+        marginLeft: marginFor(pieces.map(({ engine }) => engine)),
+        x: { grid: true, label: 'from the quarantine, ms' },
+        y: { label: null },
+        color: { domain: phases, range },
+        marks: [
+          Plot.barX(pieces, { x1: 'from', x2: 'to', y: 'engine', fill: 'phase', inset: 0.5 }),
+          Plot.text(
+            pieces.filter(({ from, to }) => to - from > longest / 12),
+            { x: (d: Piece) => (d.from + d.to) / 2, y: 'engine', text: 'phase', fill: 'white' },
+          ),
+        ],
+      },
+      legend,
+    ),
   };
 }
 
@@ -195,20 +264,35 @@ function byMemory(reports: readonly Report[]): Picture | null {
   if (countValues(points, 'memory_mib') < 2) return null;
   const lines = points.map((point) => ({ ...point, held: `${point.fill_percent} %` }));
   const line = (d: (typeof lines)[number]) => `${d.engine} ${d.load} ${d.held}`;
+  const sizes = [...new Set(lines.map(({ memory_mib }) => memory_mib))];
   return {
     title: 'Downtime against memory',
     note: 'Medians for the client. A process holds the given part of memory; with 0 % the same is in use.',
-    svg: draw({
-      height: 320,
-      x: { type: 'log', base: 2, label: 'memory of the machine, MiB', tickFormat: 'd' },
-      y: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
-      color: { ...color, legend: true },
-      symbol: { legend: true, label: 'held' },
-      marks: [
-        Plot.line(lines, { x: 'memory_mib', y: 'client_ms', stroke: 'engine', z: line }),
-        Plot.dot(lines, { x: 'memory_mib', y: 'client_ms', stroke: 'engine', symbol: 'held' }),
-      ],
-    }),
+    svg: draw(
+      {
+        height: 320,
+        marginRight: 90,
+        x: { type: 'log', label: 'memory of the machine, MiB', ticks: sizes, tickFormat: 'd' },
+        y: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
+        color,
+        marks: [
+          Plot.line(lines, { x: 'memory_mib', y: 'client_ms', stroke: 'engine', z: line }),
+          Plot.dot(lines, { x: 'memory_mib', y: 'client_ms', stroke: 'engine', symbol: 'held' }),
+          Plot.text(
+            lines,
+            Plot.selectLast({
+              x: 'memory_mib',
+              y: 'client_ms',
+              z: line,
+              text: (d: (typeof lines)[number]) => `${d.held} held`,
+              textAnchor: 'start',
+              dx: 10,
+            }),
+          ),
+        ],
+      },
+      engineLegend(lines.map(({ engine }) => engine)),
+    ),
   };
 }
 
@@ -219,16 +303,19 @@ function byRate(reports: readonly Report[]): Picture | null {
   return {
     title: 'Downtime against change rate',
     note: `Medians for the client. A process writes so much to whole pages of ${CHANGING_MIB} MiB in turn.`,
-    svg: draw({
-      height: 320,
-      x: { grid: true, label: 'memory that changes, MiB/s' },
-      y: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
-      color: { ...color, legend: true },
-      marks: [
-        Plot.line(points, { x: 'change_mib_per_s', y: 'client_ms', stroke: 'engine', z: line }),
-        Plot.dot(points, { x: 'change_mib_per_s', y: 'client_ms', fill: 'engine' }),
-      ],
-    }),
+    svg: draw(
+      {
+        height: 320,
+        x: { grid: true, label: 'memory that changes, MiB/s' },
+        y: { type: 'log', grid: true, label: 'client waits, ms', tickFormat: '~s' },
+        color,
+        marks: [
+          Plot.line(points, { x: 'change_mib_per_s', y: 'client_ms', stroke: 'engine', z: line }),
+          Plot.dot(points, { x: 'change_mib_per_s', y: 'client_ms', fill: 'engine' }),
+        ],
+      },
+      engineLegend(points.map(({ engine }) => engine)),
+    ),
   };
 }
 
@@ -245,16 +332,20 @@ function byChange(reports: readonly Report[]): Picture | null {
         },
   );
   if (points.length < 2) return null;
+  const loads = points.some(({ load }) => load === 'oltp') ? '; squares: oltp' : '';
   return {
     title: 'The window against what changed',
-    note: 'Each run: what was sent while the machine stood still, and for how long it did.',
-    svg: draw({
-      height: 320,
-      x: { type: 'log', grid: true, label: 'sent in the window, MiB', tickFormat: '~s' },
-      y: { type: 'log', grid: true, label: 'window, ms', tickFormat: '~s' },
-      color: { ...color, legend: true },
-      symbol: { legend: true },
-      marks: [Plot.dot(points, { x: 'mib', y: 'ms', stroke: 'engine', symbol: 'load' })],
-    }),
+    note: `Each run: what was sent while the machine stood still, and for how long it did${loads}.`,
+    svg: draw(
+      {
+        height: 320,
+        x: { type: 'log', grid: true, label: 'sent in the window, MiB', tickFormat: '~s' },
+        y: { type: 'log', grid: true, label: 'window, ms', tickFormat: '~s' },
+        color,
+        symbol: { domain: ['light', 'oltp'], range: ['circle', 'square'] },
+        marks: [Plot.dot(points, { x: 'mib', y: 'ms', stroke: 'engine', symbol: 'load' })],
+      },
+      engineLegend(points.map(({ engine }) => engine)),
+    ),
   };
 }

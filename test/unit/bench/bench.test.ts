@@ -1,9 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import t from 'tap';
 import { decide } from '../../../images/lab/bench/emulator.ts';
 import { type EngineName, movedBy } from '../../../images/lab/bench/engines/engine.ts';
+import { exportTo } from '../../../images/lab/bench/export.ts';
 import { parseOptions } from '../../../images/lab/bench/options.ts';
 import { renderPage } from '../../../images/lab/bench/page.ts';
 import {
@@ -198,6 +199,28 @@ t.test('the page has the figures, the pictures and what did not hold', async (t)
   t.match(renderPage([]), 'Nothing has been run');
 });
 
+t.test('the table and each picture go into files of their own', async (t) => {
+  const directory = t.testdir();
+  const reports = [ran('delta', 500), ran('hypervisor', 200), ran('delta', 900, 8192)];
+  const names = exportTo(directory, reports).map((path) => basename(path));
+  t.strictSame(names, [
+    'downtime-by-engine.svg',
+    'what-the-window-is-made-of.svg',
+    'downtime-against-memory.svg',
+    'the-window-against-what-changed.svg',
+    'table.md',
+  ]);
+  for (const name of names.slice(0, -1)) {
+    const svg = readFileSync(resolve(directory, name), 'utf8');
+    t.match(svg, /^<svg[^>]* xmlns="[^>]*><title>[^<]+<\/title><rect/, name);
+    t.notMatch(svg, /<(figure|div|swatch)/, 'nothing but a picture');
+    t.equal(svg.split('<svg').length, 2, 'one element');
+  }
+  const window = readFileSync(resolve(directory, 'what-the-window-is-made-of.svg'), 'utf8');
+  t.match(window, /aria-label="legend".*<text[^>]*>send<\/text>/, 'which colour is which');
+  t.match(readFileSync(resolve(directory, 'table.md'), 'utf8'), '| light | 2048 MiB | delta |');
+});
+
 t.test('the file is read as it was written, and a wrong one is refused', async (t) => {
   const directory = mkdtempSync(resolve(tmpdir(), 'pmsm-bench-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
@@ -252,6 +275,7 @@ t.test('the command line', async (t) => {
     emulator: null,
     json: null,
     resume: false,
+    export: null,
   });
   t.match(
     parseOptions(
