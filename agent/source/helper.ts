@@ -2,7 +2,6 @@
  * Runs `pmsm-freeze`. The helper leads the frozen phase on its own: it holds its own links, and
  * this process is frozen with all others. What it prints meanwhile waits in the pipe.
  */
-import { constants, getPriority, setPriority } from 'node:os';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import type { Logger } from 'pino';
@@ -14,8 +13,6 @@ export const LINES_MAX = 1000;
 const LINE_CHARACTERS_MAX = 4096;
 const RECOVER_TIMEOUT_MS = 30_000;
 const ATTEMPTS_KEPT_MAX = 32;
-/** From the helper's end until the machine's services have caught up. */
-const STAND_BACK_MS = 3000;
 
 /** Exit codes of `pmsm-freeze run`. */
 const EXIT = { moved: 0, failed: 1, usage: 2, rolled_back: 4, held: 5 } as const;
@@ -33,8 +30,6 @@ export class Helper {
   readonly #log: Logger;
   readonly #attempts = new Map<string, AttemptView>();
   #running: Promise<void> | undefined;
-  readonly #priority = getPriority();
-  #standBack: NodeJS.Timeout | undefined;
 
   constructor(path: string, machine: Machine, log: Logger) {
     this.#path = path;
@@ -95,13 +90,11 @@ export class Helper {
       attempt.detail = toPmsmError(error).detail;
       this.#log.error({ err: error }, 'the helper could not be watched');
     }
-    this.#standBack = setTimeout(() => this.#takePart(), STAND_BACK_MS).unref();
     const { attempt_id, state, code } = attempt;
     this.#log.info({ attempt: attempt_id, state, code }, 'helper ended');
   }
 
   async #runHelper(args: string[], attempt: AttemptView): Promise<HelperEnd> {
-    this.#takePart(); // what is started here inherits it
     const child = execa(this.#path, args, {
       reject: false,
       stdin: 'ignore',
@@ -113,29 +106,9 @@ export class Helper {
       detached: true,
     });
     const lines = createInterface({ input: child.stdout });
-    lines.on('line', (line) => {
-      const value = keepLine(attempt, line);
-      if (value && standsBackAt(value)) setPriority(constants.priority.PRIORITY_LOW);
-      else if (value?.event === 'more-rounds') this.#takePart();
-    });
+    lines.on('line', (line) => keepLine(attempt, line));
     const { exitCode, signal, failed, shortMessage } = await child;
     return { exitCode, signal, detail: failed ? (shortMessage ?? '') : '' };
-  }
-
-  /**
-   * Ends the low priority that this process has from the last round (unless more follow after all) until some time
-   * after the helper's end. When processes are thawed all of them want to run, and what this one does then can wait:
-   * on one processor it made a service's first answer late by as much as half the window. Before
-   * that it has to answer, however busy the machine is.
-   */
-  #takePart(): void {
-    clearTimeout(this.#standBack);
-    if (getPriority() === this.#priority) return;
-    try {
-      setPriority(this.#priority);
-    } catch (error) {
-      this.#log.warn({ err: error }, 'stays at low priority');
-    }
   }
 
   async #conclude(request: StartAttempt, attempt: AttemptView, end: HelperEnd): Promise<void> {
@@ -149,7 +122,6 @@ export class Helper {
     }
     if (state === undefined) {
       this.#log.error({ ...end }, 'the helper died; taking back what it left');
-      this.#takePart();
       await this.recover();
     }
     attempt.state = state ?? 'failed';
@@ -170,22 +142,15 @@ function errorCodeOf(code: unknown, { exitCode }: HelperEnd): ErrorCode {
 
 type Line = AttemptView['lines'][number];
 
-function keepLine(attempt: AttemptView, line: string): Line | undefined {
-  if (line.length > LINE_CHARACTERS_MAX || attempt.lines.length >= LINES_MAX) return undefined;
+function keepLine(attempt: AttemptView, line: string): void {
+  if (line.length > LINE_CHARACTERS_MAX || attempt.lines.length >= LINES_MAX) return;
   try {
     const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
     attempt.lines.push(value as Line);
-    return value as Line;
   } catch {
     // Not one of the lines that a program is to read.
-    return undefined;
   }
-}
-
-/** Before the round that the window follows, or in the window if there are no rounds. */
-function standsBackAt({ event, phase }: Line): boolean {
-  return event === 'last-round' || phase === 'quarantine';
 }
 
 /** The command line of one attempt. */

@@ -136,6 +136,7 @@ __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd
 	/* Nothing is left to restore if the helper has ended as it should. */
 	settings_restore(&guard->shared->throttled);
 	settings_restore(&guard->shared->settings);
+	bystanders_return(&guard->shared->bystanders);
 	_exit(error ? 1 : 0);
 }
 

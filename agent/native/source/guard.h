@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "source/bystanders.h"
 #include "source/settings.h"
 
 /*
@@ -38,6 +39,7 @@ struct guard {
 		_Atomic int order;
 		struct settings settings;  /* of the attempt as a whole */
 		struct settings throttled; /* until the window begins */
+		struct bystanders bystanders;
 	} * shared;
 	int pipe_fd; /* its closing wakes the guard */
 	pid_t pid;

@@ -87,6 +87,7 @@ static int end_before_window(struct attempt *a)
 	if (a->guard.shared) {
 		throttle_end(&a->throttle);
 		settings_restore(&a->guard.shared->settings);
+		bystanders_return(&a->guard.shared->bystanders);
 	}
 	guard_end(&a->guard);
 	return report(a, "failed", EXIT_FAILED);

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "source/pacing.h"
 
-#include <dirent.h>
-#include <stdlib.h>
-#include <sys/resource.h>
-
 #include "common/clock.h"
 #include "common/log.h"
+#include "source/niceness.h"
 #include "source/processors.h"
 
 #define LOOK_MS	  1000
@@ -18,9 +15,14 @@ void pacing_init(struct pacing *pacing)
 	    (struct pacing){.nice = NICE_ROUND, .least_permille = processors_share_permille() / 2};
 }
 
+static void be_as_nice_as(int nice)
+{
+	niceness_set_own((struct niceness){.threads = nice, .group = nice});
+}
+
 void pacing_round(struct pacing *pacing, bool sprint)
 {
-	setpriority(PRIO_PROCESS, 0, sprint ? NICE_SPRINT : pacing->nice);
+	be_as_nice_as(sprint ? NICE_SPRINT : pacing->nice);
 	/* A sprint is over before it can be looked at, and has no more to be given. */
 	pacing->looked_ns = sprint ? 0 : clock_ns();
 	pacing->used_ns = clock_process_ns();
@@ -33,19 +35,6 @@ int pacing_next(int nice, uint64_t used_permille, unsigned int least_permille)
 	if (used_permille > 2 * (uint64_t)least_permille)
 		return nice + NICE_STEP < NICE_ROUND ? nice + NICE_STEP : NICE_ROUND;
 	return nice;
-}
-
-/* Of all threads: in Linux each has its own. One that ends meanwhile needs none. */
-static void set_niceness(int nice)
-{
-	DIR *tasks = opendir("/proc/self/task");
-	const struct dirent *entry;
-
-	while (tasks && (entry = readdir(tasks)))
-		if (entry->d_name[0] != '.')
-			setpriority(PRIO_PROCESS, (id_t)strtoul(entry->d_name, NULL, 10), nice);
-	if (tasks)
-		closedir(tasks);
 }
 
 void pacing_look(struct pacing *pacing)
@@ -63,7 +52,7 @@ void pacing_look(struct pacing *pacing)
 	if (nice == pacing->nice)
 		return;
 	pacing->nice = nice;
-	set_niceness(nice);
+	be_as_nice_as(nice);
 	log_text("the round has %llu permille of a processor: niceness %d",
 		 (unsigned long long)permille, nice);
 }

@@ -2,7 +2,6 @@
 #include "source/precopy.h"
 
 #include <errno.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -327,12 +326,13 @@ static int hopeless(struct attempt *a, const struct round_result *round, uint32_
 
 /*
  * A sprint is followed by the window, as a rule. What changes memory is done before it, so that the
- * sprint takes the changes along: the agent hears that it is to stand back, and the file systems
- * that will be frozen are looked for again (slabs of /proc: more than 1 MiB in the image).
+ * sprint takes the changes along: bystanders stand back, and the file systems that will be frozen
+ * are looked for again (slabs of /proc: more than 1 MiB in the image). The agent is not told: what
+ * it reads its program for then (9 MB, since its cache was given back) would go over in the sprint.
  */
 static int before_sprint(struct attempt *a)
 {
-	log_event("{\"event\":\"last-round\"}");
+	bystanders_stand_back(&a->guard.shared->bystanders);
 	filesystems_close(&a->filesystems);
 	return filesystems_scan(&a->filesystems, &a->failure);
 }
@@ -375,7 +375,7 @@ static int make_rounds(struct attempt *a, const struct precopy_limits *limits)
 			verdict = judge_round(&round, last, predicted_ms, &now);
 		}
 		if (verdict == ROUND_SLOWER && pace == PACE_SPRINT)
-			log_event("{\"event\":\"more-rounds\"}");
+			bystanders_return(&a->guard.shared->bystanders);
 		pace = verdict == ROUND_SPRINT ? PACE_SPRINT
 					       : next_pace(&round, last, predicted_ms, &now);
 		log_text("round %u: %llu of %llu frames changed, %llu pages, %llu ms, predicted "
@@ -428,7 +428,8 @@ static int say_precopied(struct attempt *a)
 
 int precopy(struct attempt *a, const struct precopy_limits *limits)
 {
-	int before = getpriority(PRIO_PROCESS, 0), error;
+	const struct niceness before = niceness_of(0);
+	int error;
 
 	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_BEGIN);
 	a->failure.phase = PMSM_PHASE_PRECOPY;
@@ -439,7 +440,7 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	throttle_begin(&a->throttle, THROTTLE_ROOT, &a->guard.shared->throttled);
 	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
 	a->pipeline.bytes_per_s = 0;
-	setpriority(PRIO_PROCESS, 0, before);
+	niceness_set_own(before);
 	if (!error)
 		clock_sleep_ms(BREATH_MS);
 	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);

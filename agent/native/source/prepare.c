@@ -247,6 +247,8 @@ int prepare(struct attempt *a)
 		return -1;
 	if (nudge_learn(&a->nudge, &a->diag, clock_deadline_ms(LEARN_LIMIT_MS)) < 0)
 		log_text("cannot list the connections");
+	bystanders_find(&a->guard.shared->bystanders, kernel_log_files,
+			ARRAY_SIZE(kernel_log_files), getppid(), clock_deadline_ms(LEARN_LIMIT_MS));
 	change_settings(a);
 	a->cycles_khz = clock_cycles_khz();
 	if (connect_orchestrator(a))

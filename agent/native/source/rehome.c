@@ -233,5 +233,7 @@ int rehome(struct attempt *a)
 	/* Gives back what was kept for the move, in large pieces: services come first. */
 	a->snapshot.ops->close(&a->snapshot);
 	settings_restore(&a->guard.shared->settings);
+	clock_sleep_ms(CATCH_UP_MS);
+	bystanders_return(&a->guard.shared->bystanders);
 	return 0;
 }

@@ -294,6 +294,8 @@ int window_run(struct attempt *a)
 	if (memcheck_begin(a) ||
 	    (a->filesystems.count == 0 && filesystems_scan(&a->filesystems, &a->failure)))
 		return -1;
+	/* Where there are no rounds. */
+	bystanders_stand_back(&a->guard.shared->bystanders);
 	log_hold(true);
 	be_urgent(true);
 	for (size_t i = 0; i < ARRAY_SIZE(window); i++) {
@@ -393,6 +395,9 @@ int roll_back(struct attempt *a)
 	control_send_thawed(a, a->failure.code);
 	link_close(&a->stream);
 	settings_restore(&a->guard.shared->settings);
+	if (stood_still)
+		clock_sleep_ms(CATCH_UP_MS);
+	bystanders_return(&a->guard.shared->bystanders);
 	log_text("rolled back: %s: %s", pmsm_error_name(a->failure.code), a->failure.detail);
 	return 0;
 }

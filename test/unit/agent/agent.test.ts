@@ -1,8 +1,6 @@
 /** The agent's REST interface, with a script for a helper. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { getPriority } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
 import t, { type Test } from 'tap';
@@ -86,46 +84,6 @@ t.test('mounts', async (t) => {
       ['/boot/with space', false, false],
     ],
   );
-});
-
-t.test('it gives way from the last round on, not before, the helper never', async (t) => {
-  const wait = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done`;
-  const run = [
-    `echo '{"phase":"precopy","edge":"begin"}'`,
-    wait('rounds-are-enough'),
-    `echo '{"event":"last-round"}'`,
-    wait('rounds-are-not-enough'),
-    `echo '{"event":"more-rounds"}'`,
-    wait('rounds-are-enough-now'),
-    `echo '{"event":"last-round"}'`,
-    `cut -d' ' -f19 /proc/$$/stat > nice`,
-    `${wait('go')}; exit 4`,
-  ].join('; ');
-  const { app, helper, directory } = await start(t, { run });
-  const before = getPriority();
-  await post(app, START);
-  const begun = async () => (await app.inject(`/v1/attempts/${ID}`)).json().lines.length > 0;
-  while (!(await begun())) await sleep(20);
-  t.equal(getPriority(), before, 'in the rounds it takes part');
-  writeFileSync(join(directory, 'rounds-are-enough'), '');
-  if (process.getuid?.() === 0) {
-    while (getPriority() !== 19) await sleep(20);
-    writeFileSync(join(directory, 'rounds-are-not-enough'), '');
-    for (let i = 0; i < 250 && getPriority() !== before; i++) await sleep(20);
-    t.equal(getPriority(), before, 'it takes part again in rounds that follow after all');
-  }
-  writeFileSync(join(directory, 'rounds-are-not-enough'), '');
-  writeFileSync(join(directory, 'rounds-are-enough-now'), '');
-  const nice = join(directory, 'nice');
-  while (!existsSync(nice) || readFileSync(nice, 'utf8') === '') await sleep(20);
-  t.equal(Number(readFileSync(nice, 'utf8')), before);
-  t.ok(before < 19);
-  while (getPriority() !== 19) await sleep(20);
-  writeFileSync(join(directory, 'go'), '');
-  await helper.settled();
-  t.equal(getPriority(), 19, 'services come first for a while');
-  if (process.getuid?.() !== 0) return;
-  while (getPriority() !== 0) await sleep(100);
 });
 
 t.test('an attempt that moves the machine', async (t) => {

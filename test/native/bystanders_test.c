@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Who reads a certain file and who is our agent stand back, and come back, whoever does it. */
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "source/guard.h"
+#include "test.h"
+
+#define LIMIT_MS 5000
+
+static char file[64];
+static const char *const files[] = {file};
+
+/* Its own session, so that it has its own group as well. It has the file open if it is told to. */
+static pid_t start(bool reads, int nice)
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	if (pipe(ready) < 0)
+		abort();
+	pid = fork();
+	if (pid == 0) {
+		setsid();
+		setpriority(PRIO_PROCESS, 0, nice);
+		if ((reads && open(file, O_RDONLY) < 0) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	if (pid < 0 || read(ready[0], &byte, 1) != 1)
+		abort();
+	close(ready[0]);
+	return pid;
+}
+
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static bool has(const struct bystanders *b, pid_t pid)
+{
+	for (uint32_t i = 0; i < b->count; i++)
+		if (b->list[i].pid == pid)
+			return true;
+	return false;
+}
+
+static int nice_of(pid_t pid)
+{
+	return getpriority(PRIO_PROCESS, (id_t)pid);
+}
+
+static void test_all(void)
+{
+	static struct bystanders b;
+	pid_t reader = start(true, 3), other = start(false, 0), agent = start(false, -10);
+	struct niceness before = niceness_of(reader);
+
+	bystanders_find(&b, files, ARRAY_SIZE(files), agent, clock_deadline_ms(LIMIT_MS));
+	CHECK(has(&b, reader) && has(&b, agent) && !has(&b, other) && !has(&b, getpid()),
+	      "the reader and the agent are found (%u)", b.count);
+	CHECK(nice_of(reader) == 3 && nice_of(agent) == -10, "and left alone");
+	bystanders_stand_back(&b);
+	CHECK(nice_of(reader) == NICE_MOST && nice_of(agent) == NICE_MOST && nice_of(other) == 0,
+	      "they stand back, and nobody else");
+	CHECK(before.group == NICE_NONE || niceness_of(reader).group == NICE_MOST,
+	      "so does the group of a session (%d)", niceness_of(reader).group);
+	bystanders_stand_back(&b);
+	bystanders_return(&b);
+	CHECK(nice_of(reader) == 3 && nice_of(agent) == -10, "told twice they come back once");
+	CHECK(niceness_of(reader).group == before.group, "with their group");
+	setpriority(PRIO_PROCESS, (id_t)reader, 5);
+	bystanders_return(&b);
+	CHECK(nice_of(reader) == 5, "who has come back is left alone");
+	end(agent);
+	bystanders_stand_back(&b);
+	CHECK(nice_of(reader) == NICE_MOST, "one that has ended keeps nobody from it");
+	bystanders_return(&b);
+	CHECK(nice_of(reader) == 5, "nor from coming back");
+	bystanders_find(&b, files, ARRAY_SIZE(files), 0, clock_ns());
+	CHECK(b.count == 0, "nobody is found after the deadline");
+	end(reader);
+	end(other);
+}
+
+/* The helper dies without a word, and the guard brings them back. */
+static void test_guard(void)
+{
+	pid_t reader = start(true, 0), helper;
+	int result, nice = NICE_MOST;
+
+	helper = fork();
+	if (helper == 0) {
+		static struct guard guard;
+
+		if (guard_start(&guard))
+			_exit(1);
+		bystanders_find(&guard.shared->bystanders, files, ARRAY_SIZE(files), 0,
+				clock_deadline_ms(LIMIT_MS));
+		bystanders_stand_back(&guard.shared->bystanders);
+		_exit(nice_of(reader) == NICE_MOST ? 0 : 2);
+	}
+	waitpid(helper, &result, 0);
+	CHECK(WIFEXITED(result) && WEXITSTATUS(result) == 0, "a helper dies while they stand back");
+	for (uint64_t limit = clock_deadline_ms(LIMIT_MS); nice && clock_left_ms(limit) > 0;) {
+		nice = nice_of(reader);
+		clock_sleep_ms(10);
+	}
+	CHECK(nice == 0, "the guard brings them back");
+	end(reader);
+}
+
+int main(void)
+{
+	int fd;
+
+	snprintf(file, sizeof(file), "/tmp/pmsm-bystanders.XXXXXX");
+	fd = mkstemp(file);
+	CHECK(fd >= 0, "a file to be read");
+	close(fd);
+	if (geteuid() == 0) {
+		test_all();
+		test_guard();
+	} else {
+		SKIP("this user may not become less nice");
+	}
+	unlink(file);
+	return test_end();
+}
