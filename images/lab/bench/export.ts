@@ -12,7 +12,8 @@ export function exportTo(folder: string, reports: readonly Report[]): string[] {
     name: `${fileName(title)}.svg`,
     text: `${alone(svg, `${title}. ${note}`)}\n`,
   }));
-  files.push({ name: 'table.md', text: `${drawMarkdown(summarise(reports))}\n` });
+  const table = drawMarkdown(summarise(reports));
+  files.push({ name: 'table.md', text: `# Bench: ways to move the same machine\n\n${table}\n` });
   return files.map(({ name, text }) => {
     const path = resolve(folder, name);
     writeWhole(path, text);
