@@ -16,7 +16,7 @@ export interface Patience {
   helper_ends_ms: number;
 }
 
-export const PATIENCE: Patience = { thawed_ms: 3000, waiting_ms: 5000, helper_ends_ms: 2000 };
+export const PATIENCE: Patience = { thawed_ms: 3000, waiting_ms: 5000, helper_ends_ms: 4000 };
 
 /** All that a phase may use. */
 export interface Site {

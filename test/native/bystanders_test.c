@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Who reads a certain file and who is our agent stand back, and come back, whoever does it. */
 #include <fcntl.h>
-#include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -95,8 +94,56 @@ static void test_all(void)
 	end(other);
 }
 
+static void *idle(void *ready)
+{
+	setpriority(PRIO_PROCESS, (id_t)gettid(), 7);
+	atomic_store((_Atomic bool *)ready, true);
+	while (pause() < 0)
+		;
+	return NULL;
+}
+
+/* What each thread was cannot be remembered, so who has different ones is left alone. */
+static void test_threads(void)
+{
+	static struct bystanders b;
+	static _Atomic bool ready;
+	int pipes[2];
+	char byte;
+	pid_t reader;
+
+	if (pipe(pipes) < 0)
+		abort();
+	reader = fork();
+	if (reader == 0) {
+		pthread_t thread;
+
+		if (open(file, O_RDONLY) < 0 || pthread_create(&thread, NULL, idle, &ready))
+			_exit(1);
+		while (!atomic_load(&ready))
+			clock_sleep_ms(1);
+		if (write(pipes[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(pipes[1]);
+	if (reader < 0 || read(pipes[0], &byte, 1) != 1)
+		abort();
+	close(pipes[0]);
+	bystanders_find(&b, files, ARRAY_SIZE(files), 0, clock_deadline_ms(LIMIT_MS));
+	CHECK(has(&b, reader) && niceness_of(reader).threads == NICE_NONE, "threads that differ");
+	bystanders_stand_back(&b);
+	CHECK(nice_of(reader) == 0, "stay as they are");
+	bystanders_return(&b);
+	CHECK(nice_of(reader) == 0, "afterwards, too");
+	end(reader);
+	CHECK(niceness_of(reader).threads == NICE_NONE,
+	      "of a process that is gone nothing is known");
+}
+
 /* The helper dies without a word, and the guard brings them back. */
-static void test_guard(void)
+static void test_guard(enum guard_order order, const char *when)
 {
 	pid_t reader = start(true, 0), helper;
 	int result, nice = NICE_MOST;
@@ -110,10 +157,13 @@ static void test_guard(void)
 		bystanders_find(&guard.shared->bystanders, files, ARRAY_SIZE(files), 0,
 				clock_deadline_ms(LIMIT_MS));
 		bystanders_stand_back(&guard.shared->bystanders);
+		/* The order alone: no mark of a held machine is left on this one. */
+		atomic_store(&guard.shared->order, (int)order);
 		_exit(nice_of(reader) == NICE_MOST ? 0 : 2);
 	}
 	waitpid(helper, &result, 0);
-	CHECK(WIFEXITED(result) && WEXITSTATUS(result) == 0, "a helper dies while they stand back");
+	CHECK(WIFEXITED(result) && WEXITSTATUS(result) == 0,
+	      "a helper dies while they stand back, %s", when);
 	for (uint64_t limit = clock_deadline_ms(LIMIT_MS); nice && clock_left_ms(limit) > 0;) {
 		nice = nice_of(reader);
 		clock_sleep_ms(10);
@@ -132,7 +182,9 @@ int main(void)
 	close(fd);
 	if (geteuid() == 0) {
 		test_all();
-		test_guard();
+		test_guard(GUARD_IDLE, "before the window");
+		test_guard(GUARD_HOLD, "and may own nothing any more");
+		test_threads();
 	} else {
 		SKIP("this user may not become less nice");
 	}

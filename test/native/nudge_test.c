@@ -42,12 +42,7 @@ static void test_nudge(void)
 	server = accept(service, NULL, NULL);
 	CHECK(arrives(client, server, SOON_MS) && arrives(server, client, SOON_MS), "a connection");
 	/* The helper leaves itself out, so another process must hold the connection. */
-	fflush(stdout);
-	holder = fork();
-	if (holder == 0) {
-		for (;;)
-			pause();
-	}
+	holder = start_idle();
 	quarantine_install(&q, mac);
 	(void)!send(client, &byte, 1, 0);
 	wait_for_back_off(client);
@@ -88,8 +83,7 @@ static void test_nudge(void)
 	}
 	CHECK(arrives(server, client, SOON_MS) && arrives(client, server, SOON_MS),
 	      "and the connection goes on");
-	kill(holder, SIGKILL);
-	waitpid(holder, NULL, 0);
+	end_idle(holder);
 	nudge_close(&nudge);
 	netlink_close(&diag);
 	close(client);
@@ -126,12 +120,7 @@ static void test_patience(void)
 	inner = connect_from(ours_ns, "127.0.0.1", SERVICE_PORT + 1, SOON_MS);
 	inner_peer = accept(local, NULL, NULL);
 	CHECK(arrives(client, server, SOON_MS), "a connection");
-	fflush(stdout);
-	holder = fork();
-	if (holder == 0) {
-		for (;;)
-			pause();
-	}
+	holder = start_idle();
 	quarantine_install(&q, mac);
 	CHECK(send(server, &byte, 1, 0) == 1, "an answer is written in the window");
 	CHECK(arrives(inner, inner_peer, QUIET_MS), "within the machine connections go on");
@@ -146,8 +135,7 @@ static void test_patience(void)
 	p.fd = client;
 	CHECK(poll(&p, 1, NEXT_ATTEMPT_MS) == 1 && recv(client, &byte, 1, 0) == 1 && byte == 'a',
 	      "the answer leaves with the end of the window");
-	kill(holder, SIGKILL);
-	waitpid(holder, NULL, 0);
+	end_idle(holder);
 	write_text("/proc/sys/net/ipv4/tcp_retries2", "15");
 	nudge_close(&nudge);
 	netlink_close(&diag);

@@ -50,6 +50,26 @@ static inline void enter(int ns)
 		abort();
 }
 
+/* A process that does nothing, but has what this one has open. */
+static inline pid_t start_idle(void)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	return pid;
+}
+
+static inline void end_idle(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 /* NULL, or why it cannot be done here. */
 static inline const char *make_namespaces(void)
 {
@@ -58,11 +78,7 @@ static inline const char *make_namespaces(void)
 	if (obstacle)
 		return obstacle;
 	peer_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	peer_pid = fork(); /* stands for the namespace in `ip ... netns PID` */
-	if (peer_pid == 0) {
-		for (;;)
-			pause();
-	}
+	peer_pid = start_idle(); /* stands for the namespace in `ip ... netns PID` */
 	if (unshare(CLONE_NEWNET) < 0)
 		return "network namespaces are not allowed";
 	ours_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -160,10 +176,8 @@ static inline int run_between_networks(void (*tests)(void))
 		SKIP(obstacle);
 	else
 		tests();
-	if (peer_pid > 0) {
-		kill(peer_pid, SIGKILL);
-		waitpid(peer_pid, NULL, 0);
-	}
+	if (peer_pid > 0)
+		end_idle(peer_pid);
 	return test_end();
 }
 

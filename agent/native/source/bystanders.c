@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/facts_lists.h"
+#include "common/log.h"
 
 #define PATH_BYTES 64
 #define STAT_BYTES 512
@@ -105,6 +105,8 @@ void bystanders_find(struct bystanders *b, const char *const *files, size_t file
 
 void bystanders_stand_back(struct bystanders *b)
 {
+	unsigned int count = 0;
+
 	for (uint32_t i = 0; i < atomic_load(&b->count); i++) {
 		struct bystander *one = &b->list[i];
 		struct niceness back = {.threads = NICE_MOST, .group = NICE_MOST};
@@ -112,24 +114,27 @@ void bystanders_stand_back(struct bystanders *b)
 		if (atomic_load(&one->stands_back) || started_at(one->pid) != one->started)
 			continue;
 		one->niceness = niceness_of(one->pid);
+		if (one->niceness.threads == NICE_NONE)
+			continue;
 		if (one->niceness.group == NICE_NONE)
 			back.group = NICE_NONE;
 		atomic_store(&one->stands_back, true);
-		niceness_change(one->pid, &one->niceness, &back);
+		niceness_set(one->pid, back);
+		count++;
 	}
+	if (count > 0)
+		log_text("%u of %u bystanders stand back", count, atomic_load(&b->count));
 }
 
 void bystanders_return(struct bystanders *b)
 {
-	static const struct niceness back = {.threads = NICE_MOST, .group = NICE_MOST};
-
 	for (uint32_t i = 0; i < atomic_load(&b->count); i++) {
 		struct bystander *one = &b->list[i];
 
 		if (!atomic_load(&one->stands_back))
 			continue;
 		if (started_at(one->pid) == one->started)
-			niceness_change(one->pid, &back, &one->niceness);
+			niceness_set(one->pid, one->niceness);
 		atomic_store(&one->stands_back, false);
 	}
 }

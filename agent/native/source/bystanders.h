@@ -35,7 +35,7 @@ struct bystanders {
  */
 void bystanders_find(struct bystanders *b, const char *const *files, size_t files_count, int agent,
 		     uint64_t deadline_ns);
-/* Those that are still there. Who is nicer already stays so. */
+/* Those that are still there, unless its threads differ: what each was could not be remembered. */
 void bystanders_stand_back(struct bystanders *b);
 void bystanders_return(struct bystanders *b);
 

@@ -127,6 +127,8 @@ __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd
 	if (order == GUARD_HOLD) {
 		log_text("guard: the helper died while another body may own the state; "
 			 "file systems stay frozen and traffic stays dropped");
+		/* Who stands back is of no use to anybody, whoever owns the state. */
+		bystanders_return(&guard->shared->bystanders);
 		_exit(0);
 	}
 	if (order == GUARD_RECOVER) {

@@ -18,7 +18,8 @@
  *
  *     IDLE     nothing stands still, or everything is back: restore settings
  *     RECOVER  the source owns the state: thaw file systems, delete quarantine, restore settings
- *     HOLD     another body may own the state, or come to own it: do nothing
+ *     HOLD     another body may own the state, or come to own it: do nothing but let bystanders
+ *              come back
  *
  * HOLD keeps the machine off its disks (frozen) and off the network (dropped), although processes
  * run again. It is set before the snapshot, so that the image holds it: on the new body it is true
@@ -39,7 +40,8 @@ struct guard {
 		_Atomic int order;
 		struct settings settings;  /* of the attempt as a whole */
 		struct settings throttled; /* until the window begins */
-		struct bystanders bystanders;
+		struct bystanders
+		    bystanders; /* from the last round until services have caught up */
 	} * shared;
 	int pipe_fd; /* its closing wakes the guard */
 	pid_t pid;

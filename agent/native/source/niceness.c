@@ -45,8 +45,10 @@ static void set_group(int pid, int nice)
 	setting_write(AT_FDCWD, path, text);
 }
 
-/* In Linux each thread has a niceness of its own. NICE_NONE: whatever that is. */
-static void set_threads(int pid, int from, int to)
+/* In Linux each thread has a niceness of its own. */
+typedef void thread_fn(id_t thread, int *nice);
+
+static void for_each_thread(int pid, thread_fn *act, int *nice)
 {
 	const struct dirent *entry;
 	char path[PATH_BYTES];
@@ -57,26 +59,45 @@ static void set_threads(int pid, int from, int to)
 	while (tasks && (entry = readdir(tasks))) {
 		id_t thread = (id_t)strtoul(entry->d_name, NULL, 10);
 
-		if (thread && (from == NICE_NONE || getpriority(PRIO_PROCESS, thread) == from))
-			setpriority(PRIO_PROCESS, thread, to);
+		if (thread)
+			act(thread, nice);
 	}
 	if (tasks)
 		closedir(tasks);
 }
 
+#define NICE_UNKNOWN INT32_MAX
+
+static void compare(id_t thread, int *nice)
+{
+	int own;
+
+	errno = 0;
+	own = getpriority(PRIO_PROCESS, thread);
+	/* One that has ended. */
+	if (errno)
+		return;
+	*nice = *nice == NICE_UNKNOWN || *nice == own ? own : NICE_NONE;
+}
+
+static void set(id_t thread, int *nice)
+{
+	setpriority(PRIO_PROCESS, thread, *nice);
+}
+
 struct niceness niceness_of(int pid)
 {
-	return (struct niceness){getpriority(PRIO_PROCESS, (id_t)pid), group_of(pid)};
+	int threads = NICE_UNKNOWN;
+
+	for_each_thread(pid, compare, &threads);
+	if (threads == NICE_UNKNOWN)
+		threads = NICE_NONE;
+	return (struct niceness){.threads = threads, .group = group_of(pid)};
 }
 
-void niceness_change(int pid, const struct niceness *from, const struct niceness *to)
+void niceness_set(int pid, struct niceness to)
 {
-	set_threads(pid, from->threads, to->threads);
-	set_group(pid, to->group);
-}
-
-void niceness_set_own(struct niceness to)
-{
-	set_threads(0, NICE_NONE, to.threads);
-	set_group(0, to.group);
+	if (to.threads != NICE_NONE)
+		for_each_thread(pid, set, &to.threads);
+	set_group(pid, to.group);
 }

@@ -15,19 +15,19 @@
  */
 struct niceness {
 	int threads;
-	int group; /* NICE_NONE: this kernel makes no such groups */
+	int group; /* NICE_NONE, too, if this kernel makes no such groups */
 };
 
-/* Of a process, 0 for this one: of its first thread, and of its session's group. */
+/*
+ * Of a process, 0 for this one: of its threads, NICE_NONE if they differ or there is no such
+ * process, and of its session's group.
+ */
 struct niceness niceness_of(int pid);
 
 /*
- * Makes the threads of a process that are as nice as `from` as nice as `to`, and its group.
- * What may not be changed, or ends meanwhile, is left out.
+ * For all threads of a process, and for its group; what is NICE_NONE stays as it is. A thread that
+ * ends meanwhile needs none, and what may not be changed is left out.
  */
-void niceness_change(int pid, const struct niceness *from, const struct niceness *to);
-
-/* All threads of this process, however nice each is, and its group unless that is NICE_NONE. */
-void niceness_set_own(struct niceness to);
+void niceness_set(int pid, struct niceness to);
 
 #endif

@@ -17,7 +17,7 @@ void pacing_init(struct pacing *pacing)
 
 static void be_as_nice_as(int nice)
 {
-	niceness_set_own((struct niceness){.threads = nice, .group = nice});
+	niceness_set(0, (struct niceness){.threads = nice, .group = nice});
 }
 
 void pacing_round(struct pacing *pacing, bool sprint)

@@ -440,7 +440,7 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	throttle_begin(&a->throttle, THROTTLE_ROOT, &a->guard.shared->throttled);
 	error = fault_strike(a, PMSM_PHASE_PRECOPY) || open_live(a) || make_rounds(a, limits);
 	a->pipeline.bytes_per_s = 0;
-	niceness_set_own(before);
+	niceness_set(0, before);
 	if (!error)
 		clock_sleep_ms(BREATH_MS);
 	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);

@@ -1,10 +1,31 @@
 /** The figures for documents: the table as Markdown, and each picture in a file of its own. */
-import { resolve } from 'node:path';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { PmsmError } from '../../../agent/wire/errors.ts';
+import { writeWhole } from '../demo/output.ts';
+import { escapeText } from '../demo/report/format.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { picturesOf } from './plots.ts';
-import { writeWhole } from './results.ts';
 import { summarise } from './summary.ts';
 import { drawMarkdown } from './table.ts';
+
+/** Made before anything long begins: runs take hours. */
+export function requireFolder(folder: string | null): void {
+  if (folder === null) return;
+  try {
+    makeFolder(resolve(folder));
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    throw new PmsmError('bad-request', `--export ${folder}: ${(error as Error).message}`);
+  }
+}
+
+/** Node's own way to make parents as well never ends where none can be made (/proc). */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
+}
 
 /** Returns what was written. */
 export function exportTo(folder: string, reports: readonly Report[]): string[] {
@@ -29,8 +50,10 @@ const fileName = (title: string): string =>
 
 /** In a page a picture has the page's colours; alone it needs its own. */
 function alone(svg: string, description: string): string {
-  const words = description.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
   const paper = '<rect width="100%" height="100%" fill="#ffffff"/>';
   const own = 'xmlns="http://www.w3.org/2000/svg" color="#1b1f24"';
-  return svg.replace(/^<svg([^>]*)>/, `<svg ${own}$1><title>${words}</title>${paper}`);
+  return svg.replace(
+    /^<svg([^>]*)>/,
+    `<svg ${own}$1><title>${escapeText(description)}</title>${paper}`,
+  );
 }

@@ -7,17 +7,17 @@ import { toPmsmError } from '../../../agent/wire/errors.ts';
 import { wasInterrupted } from '../../cleanup.ts';
 import { inTree } from '../../paths.ts';
 import { textProgress } from '../../progress.ts';
-import { requireWritable } from '../demo/output.ts';
+import { requireWritable, writeWhole } from '../demo/output.ts';
 import { formatMs } from '../demo/report/format.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { failuresOf } from '../demo/verdict.ts';
 import { runCase } from './case.ts';
 import { chooseEmulator } from './emulator.ts';
-import { exportTo } from './export.ts';
+import { exportTo, requireFolder } from './export.ts';
 import { type BenchOptions, parseOptions } from './options.ts';
 import { renderPage } from './page.ts';
 import { type Case, casesOf, remaining, requireSameMachine } from './plan.ts';
-import { readRuns, writeRuns, writeWhole } from './results.ts';
+import { readRuns, writeRuns } from './results.ts';
 import { nameOf, summarise } from './summary.ts';
 import { drawTable, legend } from './table.ts';
 
@@ -26,10 +26,11 @@ const PAGE = inTree('build/bench/report.html');
 
 async function bench(wanted: BenchOptions): Promise<number> {
   const progress = textProgress();
+  requireWritable(wanted.json);
+  requireFolder(wanted.export);
   const { kind, emulator } = await chooseEmulator(wanted, progress);
   const options = { ...wanted, lab: { ...wanted.lab, emulator: kind } };
   const file = options.json ?? FILE;
-  requireWritable(options.json);
   const reports = options.resume ? readRuns(file) : [];
   requireSameMachine(reports, options.lab, emulator.version);
   const left = remaining(options, reports);

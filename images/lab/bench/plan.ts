@@ -98,6 +98,9 @@ export function requireSameMachine(
     );
     if (differs.length === 0) continue;
     const what = differs.map((name) => `${name}: ${environment[name]}, not ${wanted[name]}`);
-    throw new PmsmError('bad-request', `cannot go on with another machine's runs (${what})`);
+    throw new PmsmError(
+      'bad-request',
+      `cannot go on with another machine's runs (${what.join(', ')})`,
+    );
   }
 }

@@ -51,7 +51,12 @@ export interface Picture {
   readonly svg: string;
 }
 
-type Legend = readonly { readonly name: string; readonly color: string }[];
+interface Entry {
+  readonly name: string;
+  readonly color: string;
+}
+type Legend = readonly Entry[];
+type Placed = Entry & { readonly x: number };
 
 function draw(options: Plot.PlotOptions, legend: Legend = []): string {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
@@ -66,8 +71,8 @@ function draw(options: Plot.PlotOptions, legend: Legend = []): string {
 }
 
 /** Plot's own legends are HTML beside the picture, which a file of its own cannot have. */
-function rowsOf(legend: Legend): { x: number; name: string; color: string }[][] {
-  const rows: { x: number; name: string; color: string }[][] = [];
+function rowsOf(legend: Legend): Placed[][] {
+  const rows: Placed[][] = [];
   let x = WIDTH;
   for (const item of legend) {
     const width = LEGEND_SWATCH_PX + item.name.length * LETTER_PX;
@@ -81,7 +86,7 @@ function rowsOf(legend: Legend): { x: number; name: string; color: string }[][] 
   return rows;
 }
 
-function legendRow(row: { x: number; name: string; color: string }[], index: number): string {
+function legendRow(row: readonly Placed[], index: number): string {
   const y = LABEL_PX + index * LEGEND_ROW_PX;
   const items = row.map(
     ({ x, name, color: fill }) =>

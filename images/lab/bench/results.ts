@@ -1,8 +1,8 @@
 /** What a bench writes after each run, and goes on from: the demo's reports, one a run. */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { PmsmError } from '../../../agent/wire/errors.ts';
+import { writeWhole } from '../demo/output.ts';
 import { type Report, ReportSchema } from '../demo/report/schema.ts';
 
 export const MAX_RUNS = 2000;
@@ -24,11 +24,4 @@ export function readRuns(path: string): Report[] {
 
 export function writeRuns(path: string, runs: readonly Report[]): void {
   writeWhole(path, `${JSON.stringify({ version: 1, runs }, null, 1)}\n`);
-}
-
-export function writeWhole(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const part = `${path}.${process.pid}.part`;
-  writeFileSync(part, text);
-  renameSync(part, path);
 }

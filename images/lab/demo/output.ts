@@ -30,7 +30,8 @@ export function writeReports(file: ReportFile, json: string | null): void {
   else if (json !== null) writeWhole(resolve(json), text);
 }
 
-function writeWhole(path: string, text: string): void {
+/** The old file, or the new one, but never half of it. */
+export function writeWhole(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true });
   const part = `${path}.${process.pid}.part`;
   writeFileSync(part, text);

@@ -4,7 +4,7 @@ import { basename, resolve } from 'node:path';
 import t from 'tap';
 import { decide } from '../../../images/lab/bench/emulator.ts';
 import { type EngineName, movedBy } from '../../../images/lab/bench/engines/engine.ts';
-import { exportTo } from '../../../images/lab/bench/export.ts';
+import { exportTo, requireFolder } from '../../../images/lab/bench/export.ts';
 import { parseOptions } from '../../../images/lab/bench/options.ts';
 import { renderPage } from '../../../images/lab/bench/page.ts';
 import {
@@ -199,6 +199,16 @@ t.test('the page has the figures, the pictures and what did not hold', async (t)
   t.match(renderPage([]), 'Nothing has been run');
 });
 
+t.test('a folder that cannot be written to is refused before anything runs', async (t) => {
+  const directory = t.testdir({ file: '' });
+  requireFolder(null);
+  requireFolder(resolve(directory, 'new/deeper'));
+  requireFolder(resolve(directory, 'new/deeper'));
+  for (const folder of ['/proc/nothing', resolve(directory, 'file/below'), '/dev/null/x']) {
+    t.throws(() => requireFolder(folder), { code: 'bad-request', message: /--export/ }, folder);
+  }
+});
+
 t.test('the table and each picture go into files of their own', async (t) => {
   const directory = t.testdir();
   const reports = [ran('delta', 500), ran('hypervisor', 200), ran('delta', 900, 8192)];
@@ -241,7 +251,7 @@ t.test('a bench does not go on with the runs of another machine', async (t) => {
   t.throws(() => requireSameMachine(done, lab, '7.2.22'), refused(/emulator: 10.0.13, not 7.2.22/));
   t.throws(
     () => requireSameMachine(done, { ...lab, nic: 'virtio', cpus: 2 }, '10.0.13'),
-    refused(/nic: e1000e, not virtio,cpus: 1, not 2/),
+    refused(/nic: e1000e, not virtio, cpus: 1, not 2/),
   );
 });
 
