@@ -15,6 +15,7 @@
 #include "delta-work.h"
 #include "delta-vacate.h"
 #include "delta-loader.h"
+#include "delta-reserve.h"
 #include "delta-text.h"
 #include <sys/reboot.h>
 #include <sys/syscall.h>
@@ -223,7 +224,7 @@ static int wake_up(int fd, int code, struct work **works)
 
 	phase_times(fd);
 	check_code(code, "its code is as it was");
-	close(fd);
+	test_kept(fd, COPIES_MAX);
 	check(beats(), "the machine goes on", 0);
 	for (unsigned int i = 0; i < WRITERS; i++) {
 		works[i]->stop = 1;
@@ -275,13 +276,15 @@ static int source(void)
 	for (unsigned int round = 1; round < ROUNDS_MAX; round++) {
 		read_pages = read_round(fd, SNAPSHOT_LIVE_CHANGED | SNAPSHOT_LIVE_TRACK, true,
 					&sum);
-		if (round == 2)
+		if (round == 2) {
 			test_overflow(fd);
+			test_reserve(fd, live_request(SNAPSHOT_LIVE_CHANGED, 1ULL << 60), arm);
+		}
 		if (read_pages >= last)
 			break;
 		last = read_pages;
 	}
-	check(arm(fd, COPIES_MAX) == 0, "armed", 0);
+	check(arm_for_image(fd, COPIES_MAX, arm) == 0, "armed", 0);
 	EXPECT(ioctl(fd, SNAPSHOT_FREEZE), 0);
 	EXPECT(ioctl(fd, SNAPSHOT_CREATE_IMAGE, &in_suspend), 0);
 	if (in_suspend) {

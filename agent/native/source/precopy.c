@@ -37,9 +37,12 @@
 /*
  * In the sprint everybody else waits for the processors, in the window for the whole machine. In
  * between they have them for so long, so that what was begun before the sprint is answered before
- * the window and does not have to wait for the sum. It costs the pages that change meanwhile.
+ * the window and does not have to wait for the sum: longer if more want a processor than there are,
+ * since each then waits for the others' turns, too. It costs the pages that change meanwhile.
  */
-#define BREATH_MS 30
+#define BREATH_MS      30
+#define BREATH_MOST_MS 150
+#define BREATH_STEP_MS 10
 
 #define COPIES_SLACK 4096
 /* A round that rests looks up this often. */
@@ -426,6 +429,31 @@ static int say_precopied(struct attempt *a)
 	return 0;
 }
 
+/*
+ * The next image leaves out what the target has already. Said before anything stands still: the
+ * kernel takes memory for the rest now.
+ */
+static int arm_delta(struct attempt *a)
+{
+	struct pmsm_snapshot_delta delta = {.flags = PMSM_SNAPSHOT_DELTA_ARM,
+					    .copies_max = a->copies_max};
+	int error = a->snapshot.ops->delta(&a->snapshot, &delta);
+
+	if (error)
+		return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, error,
+				   "the kernel takes no delta image: %s", strerror(-error));
+	return 0;
+}
+
+static void breathe(void)
+{
+	uint64_t deadline = clock_deadline_ms(BREATH_MOST_MS);
+
+	clock_sleep_ms(BREATH_MS);
+	while (clock_left_ms(deadline) > 0 && processors_are_waited_for())
+		clock_sleep_ms(BREATH_STEP_MS);
+}
+
 int precopy(struct attempt *a, const struct precopy_limits *limits)
 {
 	const struct niceness before = niceness_of(0);
@@ -442,7 +470,9 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 	a->pipeline.bytes_per_s = 0;
 	niceness_set(0, before);
 	if (!error)
-		clock_sleep_ms(BREATH_MS);
+		error = arm_delta(a);
+	if (!error)
+		breathe();
 	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
 	if (!error)
 		error = say_precopied(a);

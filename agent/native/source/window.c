@@ -94,19 +94,6 @@ static int do_freeze(struct attempt *a)
 	return error ? error : check_budget(a);
 }
 
-/* The next image leaves out what the target has already. */
-static int arm_delta(struct attempt *a)
-{
-	struct pmsm_snapshot_delta delta = {.flags = PMSM_SNAPSHOT_DELTA_ARM,
-					    .copies_max = a->copies_max};
-	int error = a->snapshot.ops->delta(&a->snapshot, &delta);
-
-	if (error)
-		return failure_set(&a->failure, PMSM_E_SNAPSHOT_FAILED, error,
-				   "the kernel takes no delta image: %s", strerror(-error));
-	return 0;
-}
-
 static int snapshot_failure(struct attempt *a, int error)
 {
 	struct pmsm_snapshot_delta delta = {0};
@@ -130,8 +117,6 @@ static int do_snapshot(struct attempt *a)
 {
 	int in_suspend = 1, error;
 
-	if (a->options.engine == PMSM_ENGINE_DELTA && arm_delta(a))
-		return -1;
 	a->flow_open = false;
 	error = quarantine_close(&a->quarantine);
 	if (error)
@@ -140,11 +125,14 @@ static int do_snapshot(struct attempt *a)
 	guard_set(&a->guard, GUARD_HOLD);
 	state_move(&a->state, STATE_FROZEN, STATE_SNAPSHOT);
 	a->snapshot_tried = true;
+	/* On the new body the log can wait until processes run. */
+	a->edges_wait = true;
 	error = a->snapshot.ops->create(&a->snapshot, &in_suspend);
 	if (!error && !in_suspend) {
 		state_move(&a->state, STATE_SNAPSHOT, STATE_RESUMED);
 		return 0;
 	}
+	a->edges_wait = false;
 	guard_set(&a->guard, GUARD_RECOVER);
 	if (error)
 		return snapshot_failure(a, error);
