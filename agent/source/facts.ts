@@ -59,7 +59,14 @@ export const FactsSchema = z.looseObject({
     .max(1024)
     .default([]),
   migration: MigrationInterfaceSchema.nullish(),
-  hibernation: z.looseObject({ available: z.boolean(), reason: text.nullish() }).optional(),
+  hibernation: z
+    .looseObject({
+      available: z.boolean(),
+      reason: text.nullish(),
+      /** Of a standby that has stopped and started its devices once to see whether it can. */
+      rehearsal: z.enum(['held', 'failed']).nullish(),
+    })
+    .optional(),
 });
 
 export type Facts = z.infer<typeof FactsSchema>;

@@ -19,6 +19,7 @@ const COMPARISONS: readonly Comparison[] = [
   compareMemoryMap,
   compareCpu,
   compareDevices,
+  judgeStandby,
 ];
 
 export function compareMachines(source: Facts, target: Facts, engine: Engine): Finding[] {
@@ -167,4 +168,13 @@ function compareDevices(source: Facts, target: Facts): Finding {
 
 function deviceText({ vendor, device, class: kind }: Facts['pci'][number]): string {
   return `${vendor}:${device} class ${kind}`;
+}
+
+/** Found out after the commit it would cost the whole window. One that could not try is not blamed. */
+function judgeStandby(_source: Facts, target: Facts): Finding {
+  const rehearsal = target.hibernation?.rehearsal ?? undefined;
+  const why = 'In the jump the standby stops all its devices, and then gives way to the image.';
+  const found = rehearsal === 'failed' ? ['stopping its devices once, for a try, has failed'] : [];
+  const same = rehearsal === 'held' ? 'they stopped when it tried' : 'it has not tried';
+  return judge('standby-unfit', why, found, same);
 }

@@ -21,6 +21,7 @@
 #include "source/options.h"
 #include "source/watchdog.h"
 #include "target/load.h"
+#include "target/rehearse.h"
 #include "test.h"
 
 #define RING_CHUNKS 5000
@@ -312,6 +313,8 @@ static void test_chunk_fields(void)
 static void test_rest(void)
 {
 	static char facts[PMSM_LIMIT_CONTROL_PAYLOAD_BYTES];
+	const struct facts_context unknown = {0};
+	const struct facts_context rehearsed = {.rehearsal = rehearsal_name(REHEARSAL_HELD)};
 	char text[64];
 	struct json json;
 
@@ -326,8 +329,15 @@ static void test_rest(void)
 	CHECK(json.full && strlen(text) < 8, "JSON that does not fit says so");
 	clock_calibrate_begin();
 	CHECK(clock_cycles_khz() > 100000, "%llu kHz", (unsigned long long)clock_cycles_khz());
-	CHECK(facts_write(facts, sizeof(facts), false) > 500 && facts_write(facts, 100, false) == 0,
+	CHECK(facts_write(facts, sizeof(facts), &unknown) > 500 &&
+		  facts_write(facts, 100, &unknown) == 0,
 	      "facts");
+	CHECK(facts_write(facts, sizeof(facts), &rehearsed) > 500 &&
+		  strstr(facts, "\"rehearsal\":\"held\""),
+	      "a standby says how its rehearsal ended");
+	CHECK(facts_write(facts, sizeof(facts), &unknown) > 500 &&
+		  strstr(facts, "\"rehearsal\":null"),
+	      "who is no standby has not rehearsed");
 	CHECK(predict_us_per_mib(100000000, 0, 1000, 1) >
 		  predict_us_per_mib(100000000, 1000000000, 400, 1),
 	      "a fast codec pays on a slow link");

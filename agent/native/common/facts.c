@@ -199,7 +199,7 @@ static const char *hibernation_obstacle(void)
 	return NULL;
 }
 
-static void put_hibernation(struct json *json)
+static void put_hibernation(struct json *json, const char *rehearsal)
 {
 	const char *obstacle = hibernation_obstacle();
 
@@ -209,10 +209,14 @@ static void put_hibernation(struct json *json)
 		json_text(json, "reason", obstacle);
 	else
 		json_null(json, "reason");
+	if (rehearsal)
+		json_text(json, "rehearsal", rehearsal);
+	else
+		json_null(json, "rehearsal");
 	json_close(json, '}');
 }
 
-size_t facts_write(char *text, size_t capacity, bool probe)
+size_t facts_write(char *text, size_t capacity, const struct facts_context *context)
 {
 	struct json json;
 
@@ -221,13 +225,13 @@ size_t facts_write(char *text, size_t capacity, bool probe)
 	json_u64(&json, "version", 1);
 	json_text(&json, "helper", HELPER_VERSION);
 	put_machine(&json);
-	put_kernel(&json, probe);
+	put_kernel(&json, context->probe);
 	put_memory(&json);
 	facts_put_cpu(&json);
 	facts_put_pci(&json);
 	facts_put_network(&json);
 	put_migration(&json);
-	put_hibernation(&json);
+	put_hibernation(&json, context->rehearsal);
 	json_close(&json, '}');
 	return json.full ? 0 : json.used;
 }
@@ -235,9 +239,10 @@ size_t facts_write(char *text, size_t capacity, bool probe)
 int facts_print(bool probe)
 {
 	static char text[PMSM_LIMIT_CONTROL_PAYLOAD_BYTES];
+	const struct facts_context context = {.probe = probe};
 
 	clock_calibrate_begin();
-	if (facts_write(text, sizeof(text), probe) == 0) {
+	if (facts_write(text, sizeof(text), &context) == 0) {
 		log_text("the facts do not fit into %zu bytes", sizeof(text));
 		return 1;
 	}

@@ -6,8 +6,14 @@
 
 /* The machine described as one JSON document, for the preflight. */
 
-/* Writes it; its size, or 0 if it does not fit. `probe` opens /dev/snapshot for a moment. */
-size_t facts_write(char *text, size_t capacity, bool probe);
+/* What only the program knows that tells the facts. */
+struct facts_context {
+	bool probe;	       /* opens /dev/snapshot for a moment */
+	const char *rehearsal; /* of a standby: how it ended (target/rehearse.h); NULL: unknown */
+};
+
+/* Writes it; its size, or 0 if it does not fit. */
+size_t facts_write(char *text, size_t capacity, const struct facts_context *context);
 
 /* Prints it on stdout; an exit code. */
 int facts_print(bool probe);

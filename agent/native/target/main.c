@@ -19,6 +19,7 @@
 #define MIN_FREE_LOW_KB	 4096
 #define MIN_FREE_HIGH_KB 65536
 #define MIN_FREE_SHARE	 128
+#define REHEARSALS_MAX	 3
 #define CONSOLE_WARNINGS 5 /* what is below it is said: up to KERN_WARNING */
 
 static struct standby standby;
@@ -176,6 +177,14 @@ static int run_standby(int argc, char **argv)
 	settle_disks();
 	settle_grace_periods();
 	settle_console();
+	/* A device may be busy just now: that says nothing of the jump. */
+	for (int tries = 0; tries < REHEARSALS_MAX; tries++) {
+		s->rehearsal = rehearse(&s->snapshot);
+		if (s->rehearsal != REHEARSAL_FAILED)
+			break;
+	}
+	/* The monotonic clock stood still in it, and the counter of cycles did not. */
+	clock_calibrate_begin();
 	standby_run(s);
 	return 1;
 }

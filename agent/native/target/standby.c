@@ -279,6 +279,7 @@ static int tell_progress(struct standby *s, bool now)
 static int serve_loading(struct standby *s)
 {
 	struct loader *l = &s->loader;
+	int error;
 
 	if (l->failed) {
 		standby_give_up(s, &l->failure);
@@ -288,13 +289,15 @@ static int serve_loading(struct standby *s)
 		tell_progress(s, false);
 		return 0;
 	}
-	tell_progress(s, true);
 	say_edge(s, PMSM_PHASE_RECEIVE, PMSM_EDGE_END, clock_cycles());
+	s->state = STANDBY_READY;
+	error = say_ready(s);
+	/* What is left is done while the orchestrator makes its record. */
+	tell_progress(s, true);
 	/* Ends the threads, keeps the totals: what follows needs no ring any more. */
 	loader_stop(l);
-	s->state = STANDBY_READY;
 	/* No word on the console now: the jump would wait until a serial line has taken it. */
-	return say_ready(s);
+	return error;
 }
 
 /* The link to the orchestrator: an answer, or at least a sign of life, every now and then. */
@@ -367,6 +370,7 @@ static int introduce(struct standby *s)
 	struct pmsm_msg_hello hello = {.role = PMSM_ROLE_STANDBY,
 				       .generation = s->id.generation,
 				       .cycles_khz = clock_cycles_khz()};
+	struct facts_context context = {.rehearsal = rehearsal_name(s->rehearsal)};
 	struct attempt_id none = {0};
 	size_t facts_bytes;
 	int error;
@@ -381,7 +385,8 @@ static int introduce(struct standby *s)
 	s->heard_ns = s->asked_ns = clock_ns();
 	error = link_send(&s->control, PMSM_MSG_HELLO, &hello, NULL, 0, deadline);
 	/* Not while an image is held: /dev/snapshot is ours then, and the probe would fail. */
-	facts_bytes = facts_write(s->facts, sizeof(s->facts), s->state == STANDBY_WAITING);
+	context.probe = s->state == STANDBY_WAITING;
+	facts_bytes = facts_write(s->facts, sizeof(s->facts), &context);
 	if (!error)
 		error =
 		    link_send(&s->control, PMSM_MSG_FACTS, NULL, s->facts, facts_bytes, deadline);

@@ -4,6 +4,7 @@
 
 #include "common/cmdline.h"
 #include "target/load.h"
+#include "target/rehearse.h"
 
 #define STREAM_PORT	     7072
 #define CONTROL_BUFFER_BYTES (PMSM_HEADER_BYTES + PMSM_LIMIT_CONTROL_PAYLOAD_BYTES)
@@ -44,6 +45,7 @@ struct standby {
 	uint32_t told_rounds;
 	bool told_receive;
 	bool disks_released;
+	enum rehearsal rehearsal;
 
 	uint8_t control_buffer[CONTROL_BUFFER_BYTES];
 	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];

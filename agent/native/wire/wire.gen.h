@@ -1338,6 +1338,7 @@ enum pmsm_error_code {
 	PMSM_E_FILESYSTEM_NOT_FREEZABLE = 32,
 	PMSM_E_FORMAT_MISMATCH = 33,
 	PMSM_E_ENGINE_UNAVAILABLE = 34,
+	PMSM_E_STANDBY_UNFIT = 35,
 	PMSM_E_RESERVE_FAILED = 40,
 	PMSM_E_STREAM_FAILED = 41,
 	PMSM_E_STALLED = 42,
@@ -1427,6 +1428,8 @@ static inline const char *pmsm_error_name(uint32_t code)
 		return "format-mismatch";
 	case 34:
 		return "engine-unavailable";
+	case 35:
+		return "standby-unfit";
 	case 40:
 		return "reserve-failed";
 	case 41:
@@ -1555,6 +1558,8 @@ static inline const char *pmsm_error_title(uint32_t code)
 		return "The kernels of source and standby make different image formats.";
 	case 34:
 		return "The engine that was asked for does not work between these machines.";
+	case 35:
+		return "The standby could not stop its own devices when it tried.";
 	case 40:
 		return "The standby could not be reserved.";
 	case 41:

@@ -12,7 +12,7 @@ t.test('equal machines', async (t) => {
   const findings = compareMachines(makeFacts(), makeFacts(), 'full');
   t.strictSame(
     findings.map(({ severity }) => severity),
-    ['ok', 'ok', 'ok', 'ok', 'ok'],
+    ['ok', 'ok', 'ok', 'ok', 'ok', 'ok'],
   );
 });
 
@@ -86,6 +86,12 @@ const CASES: Array<[name: string, target: Facts, code: string, named: RegExp]> =
     'device-mismatch',
     /0x10d3.*0x1533/,
   ],
+  [
+    'a standby whose devices did not stop when it tried',
+    makeFacts({ hibernation: { available: true, rehearsal: 'failed' } }),
+    'standby-unfit',
+    /for a try, has failed/,
+  ],
 ];
 
 for (const [name, target, code, named] of CASES) {
@@ -105,6 +111,17 @@ t.test('fewer CPUs are refused, more and further features are not', async (t) =>
   t.equal(firstRefusal(compareMachines(makeFacts(), two, 'full')), undefined);
   const more = makeFacts({ cpu: { ...base.cpu, flags: ['sse', 'avx', 'amx'] } });
   t.equal(firstRefusal(compareMachines(makeFacts(), more, 'full')), undefined);
+});
+
+t.test('a standby that has rehearsed says so, and one that could not is not blamed', async (t) => {
+  const found = (rehearsal: 'held' | null): string | undefined => {
+    const target = makeFacts({ hibernation: { available: true, rehearsal } });
+    const findings = compareMachines(makeFacts(), target, 'delta');
+    return findings.find(({ code, severity }) => code === 'standby-unfit' && severity === 'ok')
+      ?.found;
+  };
+  t.equal(found('held'), 'they stopped when it tried');
+  t.equal(found(null), 'it has not tried');
 });
 
 t.test('a map that the kernel does not show is a warning', async (t) => {
