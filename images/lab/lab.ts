@@ -173,7 +173,7 @@ export class Lab {
   /** A vacated machine boots again as the next standby, once it has powered itself off. */
   async recycle(machine: Machine, limit_ms = 60_000): Promise<void> {
     await machine.waitForPowerOff(limit_ms);
-    for (const other of Object.values(this.machines)) await other.comeFirst();
+    for (const other of Object.values(this.machines)) other.comeFirst();
     await machine.powerOn('standby');
     await machine.waitForConsole(STANDBY_UP, BOOT_LIMIT_MS);
     if (this.orchestrator.isRunning()) {

@@ -3,13 +3,14 @@
  * model. It can be powered on as a host or as a standby, powered off, saved and started from a saved state.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { setPriority } from 'node:os';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PmsmError } from '../../agent/wire/errors.ts';
 import type { LabOptions } from '../options.ts';
-import { end, identify, type ProcessId, run, tailOf, tether } from '../processes.ts';
+import { end, identify, type ProcessId, tailOf, tether } from '../processes.ts';
 import { DISK_LABEL } from '../rootfs.ts';
 import type { Accelerator } from './accel.ts';
 import type { BootPair } from './disk.ts';
@@ -145,11 +146,29 @@ export class Machine {
     if (this.isRunning() && this.#id) await end(this.#id, 'SIGKILL');
   }
 
-  /** What was a standby works now. Users other than root cannot take niceness back: then both machines are equal. */
-  async comeFirst(): Promise<void> {
+  /**
+   * What was a standby works now, or is about to: nothing else does while a machine stands still. Users other than
+   * root cannot take niceness back; then it stays second.
+   */
+  comeFirst(): void {
+    this.#beAsNiceAs(0);
+  }
+
+  /** It goes on waiting. */
+  standBack(): void {
+    this.#beAsNiceAs(STANDBY_NICE);
+  }
+
+  /** All of QEMU's threads, by system calls only: a process that is started takes time from a window. */
+  #beAsNiceAs(niceness: number): void {
     if (!this.isRunning() || !this.#id) return;
-    // QEMU's threads are one process group, its own.
-    await run(['renice', '-n', '0', '-g', String(this.#id.pid)]).catch(() => undefined);
+    try {
+      for (const thread of readdirSync(`/proc/${this.#id.pid}/task`)) {
+        setPriority(Number(thread), niceness);
+      }
+    } catch {
+      // It has ended, or this user may not.
+    }
   }
 
   /** Waits until the machine has powered itself off. */

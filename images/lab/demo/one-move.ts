@@ -10,10 +10,10 @@ import { assembleReport, attemptOf } from './assemble.ts';
 import { complaintsIn } from './complaints.ts';
 import { framesHold, type NamedFrame, nameFrames } from './frames.ts';
 import type { Load } from './load.ts';
-import { type Moved, move, waitForHost } from './migrate.ts';
+import { isBegin, type Moved, move, waitForHost } from './migrate.ts';
 import type { DemoOptions } from './options.ts';
 import type { Environment, Report } from './report/schema.ts';
-import type { Stage } from './stage.ts';
+import type { MachineName, Stage } from './stage.ts';
 import { askServices, askWitness, compareWitness, diskIsClean, servicesWentOn } from './verify.ts';
 
 /** The load runs at least this long before a move, so that there is something to compare with. */
@@ -98,15 +98,21 @@ export async function makeMove(scene: Scene, mover: Mover): Promise<Report> {
 /** As any user would. */
 export async function throughOrchestrator(
   { stage, options }: Pick<Scene, 'stage' | 'options'>,
-  source: string,
-  target: string,
+  source: MachineName,
+  target: MachineName,
   onEvent: (event: MigrationEvent) => void,
 ): Promise<Moved> {
   await waitForHost(stage.orchestrator, source, 'running', STATE_LIMIT_MS);
   await waitForHost(stage.orchestrator, target, 'standby', STATE_LIMIT_MS);
   const { engine, codec, check, downtime_limit_ms, stall_ms } = options;
   const order = { source, target, engine, options: { codec, check, downtime_limit_ms, stall_ms } };
-  return await move(stage.orchestrator, order, onEvent);
+  const standby = stage.lab.machines[target];
+  return await move(stage.orchestrator, order, (event) => {
+    // From here on nobody works on the source any more, whose processors a standby must not take.
+    if (isBegin(event, 'quarantine')) standby.comeFirst();
+    if (event.kind === 'end' && event.data.outcome !== 'moved') standby.standBack();
+    onEvent(event);
+  });
 }
 
 const NOTHING_HOLDS = {
