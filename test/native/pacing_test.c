@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "source/niceness.h"
 #include "source/pacing.h"
+#include "source/processors.h"
 #include "test.h"
 
 #define BUSY	   4
@@ -35,8 +36,8 @@ static void test_steps(void)
 	    {0, 0, 500, "so is the most"},
 	    {0, 5, 501, "more than that: nicer"},
 	    {10, 10, 1000, "never nicer than it began"},
-	    {-8, NICE_SPRINT, 0, "never less nice than a sprint"},
-	    {NICE_SPRINT, NICE_SPRINT, 0, "and there it stays"},
+	    {-8, NICE_ROUND_LEAST, 0, "never so little nice as a sprint"},
+	    {NICE_ROUND_LEAST, NICE_ROUND_LEAST, 0, "and there it stays"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -44,6 +45,28 @@ static void test_steps(void)
 
 		CHECK(next == cases[i].next, "%s (%d to %d)", cases[i].what, cases[i].nice, next);
 	}
+}
+
+static void test_waited_for(void)
+{
+	static const struct {
+		const char *loadavg;
+		unsigned int processors;
+		bool waited_for;
+	} cases[] = {
+	    {"0.00 0.01 0.05 1/64 123\n", 1, false}, /* this thread alone */
+	    {"9.00 9.01 9.05 2/64 123\n", 1, false}, /* and one on the processor afterwards */
+	    {"0.00 0.01 0.05 3/64 123\n", 1, true},
+	    {"0.00 0.01 0.05 3/64 123\n", 2, false},
+	    {"0.00 0.01 0.05 4/64 123\n", 2, true},
+	    {"", 1, false},
+	    {"0.00 0.01", 1, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		CHECK(processors_too_few(cases[i].loadavg, cases[i].processors) ==
+			  cases[i].waited_for,
+		      "%u processors, %.22s", cases[i].processors, cases[i].loadavg);
 }
 
 static void *work(void *nothing)
@@ -122,6 +145,7 @@ static void test_starved(void)
 int main(void)
 {
 	test_steps();
+	test_waited_for();
 	if (geteuid() == 0) {
 		/* The group of this session, which others are in, too. */
 		const struct niceness before = niceness_of(0);

@@ -206,13 +206,16 @@ int rtnl_refresh_macs(struct netlink *nl, const struct netdevs *netdevs, int exc
 
 	for (size_t i = 0; i < netdevs->count; i++) {
 		const struct netdev *device = &netdevs->devices[i];
+		int error;
 
 		if (device->index == except_index || !(device->flags & IFF_UP) ||
 		    !netdev_driver_is(device->name, "virtio_net"))
 			continue;
 		/* It may be there from an earlier move; only a new one reaches the device. */
-		change_unicast(nl, RTM_DELNEIGH, 0, device);
-		if (change_unicast(nl, RTM_NEWNEIGH, NLM_F_CREATE, device) == 0)
+		error = change_unicast(nl, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, device);
+		if (error == -EEXIST && change_unicast(nl, RTM_DELNEIGH, 0, device) == 0)
+			error = change_unicast(nl, RTM_NEWNEIGH, NLM_F_CREATE, device);
+		if (error == 0)
 			count++;
 	}
 	return count;

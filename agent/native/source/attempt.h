@@ -48,6 +48,8 @@ struct attempt {
 	struct edge edges[EDGES_MAX];
 	size_t edges_count;
 	size_t edges_sent;
+	size_t edges_logged;
+	bool edges_wait; /* nobody reads the log, and writing it takes time */
 	bool flow_open; /* the control link may be written to */
 
 	const struct codec *codec;
@@ -72,6 +74,7 @@ struct attempt {
 /* control.c: the link to the orchestrator, and the phase edges that travel on it */
 void edge_mark(struct attempt *a, enum pmsm_phase phase, enum pmsm_edge edge);
 void edges_flush(struct attempt *a);
+void edges_log(struct attempt *a);
 int control_connect(struct attempt *a, enum pmsm_role role, uint32_t from, uint64_t deadline_ns);
 int control_send_id(struct attempt *a, uint16_t type);
 /*

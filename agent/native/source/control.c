@@ -14,18 +14,29 @@
 
 void edge_mark(struct attempt *a, enum pmsm_phase phase, enum pmsm_edge edge)
 {
-	struct edge *e;
-	char json[128];
-
 	if (a->edges_count == EDGES_MAX)
 		return;
-	e = &a->edges[a->edges_count++];
-	*e = (struct edge){
+	a->edges[a->edges_count++] = (struct edge){
 	    .phase = (uint16_t)phase, .edge = (uint8_t)edge, .cycles = clock_cycles()};
 	edges_flush(a);
-	snprintf(json, sizeof(json), "{\"phase\":\"%s\",\"edge\":\"%s\",\"cycles\":%llu}",
-		 pmsm_phase_name(e->phase), pmsm_edge_name(e->edge), (unsigned long long)e->cycles);
-	log_event(json);
+	if (!a->edges_wait)
+		edges_log(a);
+}
+
+/* Those that have not been logged yet; from here on each is logged at once. */
+void edges_log(struct attempt *a)
+{
+	char json[128];
+
+	a->edges_wait = false;
+	while (a->edges_logged < a->edges_count) {
+		const struct edge *e = &a->edges[a->edges_logged++];
+
+		snprintf(json, sizeof(json), "{\"phase\":\"%s\",\"edge\":\"%s\",\"cycles\":%llu}",
+			 pmsm_phase_name(e->phase), pmsm_edge_name(e->edge),
+			 (unsigned long long)e->cycles);
+		log_event(json);
+	}
 }
 
 /* Sends what waits, if the link may be used. A failure shows when the link is used next. */

@@ -31,7 +31,7 @@ void pacing_round(struct pacing *pacing, bool sprint)
 int pacing_next(int nice, uint64_t used_permille, unsigned int least_permille)
 {
 	if (used_permille < least_permille)
-		return nice - NICE_STEP > NICE_SPRINT ? nice - NICE_STEP : NICE_SPRINT;
+		return nice - NICE_STEP > NICE_ROUND_LEAST ? nice - NICE_STEP : NICE_ROUND_LEAST;
 	if (used_permille > 2 * (uint64_t)least_permille)
 		return nice + NICE_STEP < NICE_ROUND ? nice + NICE_STEP : NICE_ROUND;
 	return nice;

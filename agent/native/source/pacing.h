@@ -15,8 +15,13 @@
  * than its least, hardly anybody waits for it.
  */
 #define NICE_ROUND 10
-/* Of the last round, and of others at most. */
-#define NICE_SPRINT -10
+/* Of rounds that got too little, at most. */
+#define NICE_ROUND_LEAST -10
+/*
+ * Of the last round. Whoever would run beside it only makes it longer, and is not served either:
+ * each of its own turns brings more that has changed.
+ */
+#define NICE_SPRINT -20
 
 struct pacing {
 	int nice; /* of rounds, but for a sprint */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <sched.h>
+#include "source/processors.h"
+
+#include <stdio.h>
 #include <unistd.h>
 
-#include "source/processors.h"
+#include "common/facts_lists.h"
 
 #define SHARE_SINGLE_PERMILLE 500
 #define SHARE_FEW_PERMILLE    200
@@ -45,9 +47,30 @@ unsigned int processors_share_of(unsigned int processors)
 	return processors < 4 ? SHARE_FEW_PERMILLE : processors * SHARE_EACH_PERMILLE;
 }
 
-unsigned int processors_share_permille(void)
+static unsigned int processors_online(void)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
-	return processors_share_of(processors > 0 ? (unsigned int)processors : 1);
+	return processors > 0 ? (unsigned int)processors : 1;
+}
+
+unsigned int processors_share_permille(void)
+{
+	return processors_share_of(processors_online());
+}
+
+bool processors_too_few(const char *loadavg, unsigned int processors)
+{
+	unsigned int runnable;
+
+	/* Three averages, which are older than what is asked for, and who runs or could now. */
+	return sscanf(loadavg, "%*s %*s %*s %u/", &runnable) == 1 && runnable > processors + 1;
+}
+
+bool processors_are_waited_for(void)
+{
+	char text[64];
+
+	return facts_read_file("/proc/loadavg", text, sizeof(text)) &&
+	       processors_too_few(text, processors_online());
 }

@@ -32,6 +32,10 @@ void processors_restore(const cpu_set_t *before);
 unsigned int processors_share_permille(void);
 unsigned int processors_share_of(unsigned int processors);
 
+/* Whether more threads want a processor at this moment than there are, this one not counted. */
+bool processors_are_waited_for(void);
+bool processors_too_few(const char *loadavg, unsigned int processors);
+
 /* The same on a set alone: how many are left. */
 unsigned int processors_last_quarter(cpu_set_t *set);
 

@@ -170,6 +170,7 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	state_move(&a->state, STATE_OWNER, STATE_MOVED);
 	be_urgent(false);
 	log_hold(false);
+	edges_log(a);
 }
 
 static void announce_again(struct attempt *a)
