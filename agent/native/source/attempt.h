@@ -50,7 +50,7 @@ struct attempt {
 	size_t edges_sent;
 	size_t edges_logged;
 	bool edges_wait; /* nobody reads the log, and writing it takes time */
-	bool flow_open; /* the control link may be written to */
+	bool flow_open;	 /* the control link may be written to */
 
 	const struct codec *codec;
 	struct pmsm_msg_prepared measured;
