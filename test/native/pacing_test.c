@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "source/drain.h"
 #include "source/niceness.h"
 #include "source/pacing.h"
 #include "source/processors.h"
@@ -59,14 +60,30 @@ static void test_waited_for(void)
 	    {"0.00 0.01 0.05 3/64 123\n", 1, true},
 	    {"0.00 0.01 0.05 3/64 123\n", 2, false},
 	    {"0.00 0.01 0.05 4/64 123\n", 2, true},
+	    {"0.00 0.01 0.05 1/64 123\n", 0, false},
+	    {"0.00 0.01 0.05 2/64 123\n", 0, true},
 	    {"", 1, false},
 	    {"0.00 0.01", 1, false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		CHECK(processors_too_few(cases[i].loadavg, cases[i].processors) ==
+		CHECK(processors_wanted_by_more(cases[i].loadavg, cases[i].processors) ==
 			  cases[i].waited_for,
 		      "%u processors, %.22s", cases[i].processors, cases[i].loadavg);
+}
+
+static void test_drain(void)
+{
+	uint64_t begin_ns = clock_ns(), lasted_ms;
+
+	CHECK(!drain_is_over(DRAIN_IDLE_MS, 0), "somebody is at work");
+	CHECK(!drain_is_over(DRAIN_IDLE_MS, DRAIN_IDLE_MS - 1), "nobody, but not for long");
+	CHECK(drain_is_over(DRAIN_IDLE_MS, DRAIN_IDLE_MS), "nobody for long enough");
+	CHECK(drain_is_over(DRAIN_MOST_MS, 0), "the limit, whoever is at work");
+	drain();
+	lasted_ms = (clock_ns() - begin_ns) / NS_PER_MS;
+	CHECK(lasted_ms >= DRAIN_IDLE_MS && lasted_ms < 10 * DRAIN_MOST_MS, "it ends after %llu ms",
+	      (unsigned long long)lasted_ms);
 }
 
 static void *work(void *nothing)
@@ -146,6 +163,7 @@ int main(void)
 {
 	test_steps();
 	test_waited_for();
+	test_drain();
 	if (geteuid() == 0) {
 		/* The group of this session, which others are in, too. */
 		const struct niceness before = niceness_of(0);

@@ -59,18 +59,28 @@ unsigned int processors_share_permille(void)
 	return processors_share_of(processors_online());
 }
 
-bool processors_too_few(const char *loadavg, unsigned int processors)
+bool processors_wanted_by_more(const char *loadavg, unsigned int limit)
 {
 	unsigned int runnable;
 
 	/* Three averages, which are older than what is asked for, and who runs or could now. */
-	return sscanf(loadavg, "%*s %*s %*s %u/", &runnable) == 1 && runnable > processors + 1;
+	return sscanf(loadavg, "%*s %*s %*s %u/", &runnable) == 1 && runnable > limit + 1;
 }
 
-bool processors_are_waited_for(void)
+static bool wanted_by_more(unsigned int limit)
 {
 	char text[64];
 
 	return facts_read_file("/proc/loadavg", text, sizeof(text)) &&
-	       processors_too_few(text, processors_online());
+	       processors_wanted_by_more(text, limit);
+}
+
+bool processors_are_wanted(void)
+{
+	return wanted_by_more(0);
+}
+
+bool processors_are_waited_for(void)
+{
+	return wanted_by_more(processors_online());
 }

@@ -32,9 +32,14 @@ void processors_restore(const cpu_set_t *before);
 unsigned int processors_share_permille(void);
 unsigned int processors_share_of(unsigned int processors);
 
-/* Whether more threads want a processor at this moment than there are, this one not counted. */
+/*
+ * Whether at this moment anybody wants a processor, or more threads than there are processors. The
+ * calling thread is not counted.
+ */
+bool processors_are_wanted(void);
 bool processors_are_waited_for(void);
-bool processors_too_few(const char *loadavg, unsigned int processors);
+/* More than `limit`, by the text of /proc/loadavg. */
+bool processors_wanted_by_more(const char *loadavg, unsigned int limit);
 
 /* The same on a set alone: how many are left. */
 unsigned int processors_last_quarter(cpu_set_t *set);

@@ -14,6 +14,7 @@
 #include "common/ethtool.h"
 #include "common/log.h"
 #include "source/attempt.h"
+#include "source/drain.h"
 #include "source/faults.h"
 #include "source/image.h"
 #include "source/watch.h"
@@ -36,6 +37,7 @@ static int do_quarantine(struct attempt *a)
 		return failure_set(&a->failure, PMSM_E_QUARANTINE_FAILED, error, "nftables: %s",
 				   strerror(-error));
 	state_move(&a->state, STATE_PREPARED, STATE_QUARANTINED);
+	drain();
 	return 0;
 }
 

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef PMSM_DRAIN_H
+#define PMSM_DRAIN_H
+
+#include "common/base.h"
+
+/*
+ * THEORY: what was begun is finished before the machine stands still.
+ *
+ * When the quarantine is closed no new request comes in, but services may be in the middle of one.
+ * What is left of it is done after the jump if they are frozen then, and the client waits for the
+ * window and for that: on a body that has none of the service's code and data in its caches yet, so
+ * that it takes several times as long (under emulation 100 to 200 ms for 15). Done before, the
+ * answer lies in the socket, travels with the image, and leaves before processes are thawed
+ * (nudge_send()). The work is the same, only its place is another one.
+ *
+ * It ends when nobody has wanted a processor for a while, which an idle machine shows at once, or
+ * with its limit: of who computes all the time one can expect nothing.
+ */
+#define DRAIN_MOST_MS 24
+#define DRAIN_LOOK_MS 2
+/* A commit waits for its disk in between. */
+#define DRAIN_IDLE_MS 8
+
+void drain(void);
+
+/* Whether it is over: how long it has lasted, and since when nobody was seen. On numbers alone. */
+bool drain_is_over(unsigned int lasted_ms, unsigned int idle_ms);
+
+#endif
