@@ -84,6 +84,14 @@ uint64_t facts_used_bytes(void)
 	return present > unused ? present - unused : 0;
 }
 
+static void put_text_or_null(struct json *json, const char *key, const char *text)
+{
+	if (text)
+		json_text(json, key, text);
+	else
+		json_null(json, key);
+}
+
 static void put_file(struct json *json, const char *key, const char *path)
 {
 	char text[256];
@@ -205,14 +213,8 @@ static void put_hibernation(struct json *json, const char *rehearsal)
 
 	json_open(json, "hibernation", '{');
 	json_bool(json, "available", obstacle == NULL);
-	if (obstacle)
-		json_text(json, "reason", obstacle);
-	else
-		json_null(json, "reason");
-	if (rehearsal)
-		json_text(json, "rehearsal", rehearsal);
-	else
-		json_null(json, "rehearsal");
+	put_text_or_null(json, "reason", obstacle);
+	put_text_or_null(json, "rehearsal", rehearsal);
 	json_close(json, '}');
 }
 
