@@ -60,6 +60,21 @@ static void test_reserve(int fd, struct snapshot_live again, int (*arm)(int, uin
 	check(beats(), "the machine goes on", 0);
 }
 
+/* Who is killed while memory is set aside leaves none behind.  @fd: all memory was read, not armed. */
+static void test_reserve_closed(int fd, int (*arm)(int, uint64_t))
+{
+	long before = free_pages(), taken;
+
+	check(arm(fd, RESERVE_PAGES) == 0, "armed, and then closed", 0);
+	taken = before - free_pages();
+	check(is_about(taken, RESERVE_PAGES), "memory is set aside", taken);
+	close(fd);
+	taken = before - free_pages();
+	/* The digests of what was read come back as well. */
+	check(taken < RESERVE_NOISE, "closing the device gives it back", taken);
+	check(beats(), "the machine goes on", 0);
+}
+
 /* What was free before memory was set aside for the image; the new body knows it. */
 static long free_before;
 

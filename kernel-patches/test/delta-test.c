@@ -266,6 +266,9 @@ static int source(void)
 	vacate(fd);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
 	test_collisions(fd, works[0]);
+	test_reserve_closed(fd, arm);
+	fd = live_device();
+	vacate(fd);
 	for (unsigned int i = 0; i < WRITERS; i++)
 		start_writer(works[i], i, fd);
 	EXPECT(ioctl(fd, SNAPSHOT_LIVE_BEGIN), 0);
