@@ -174,7 +174,7 @@ function deviceText({ vendor, device, class: kind }: Facts['pci'][number]): stri
 function judgeStandby(_source: Facts, target: Facts): Finding {
   const rehearsal = target.hibernation?.rehearsal;
   const why = 'In the jump the standby stops all its devices, and then gives way to the image.';
-  const found = rehearsal === 'failed' ? ['stopping its devices once, for a try, has failed'] : [];
+  const found = rehearsal === 'failed' ? ['what it tried once, for the jump, has failed'] : [];
   const same = rehearsal === 'held' ? 'they stopped when it tried' : 'it has not tried';
   return judge('standby-unfit', why, found, same);
 }

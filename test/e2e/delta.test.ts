@@ -144,6 +144,13 @@ async function hogSaid(): Promise<string> {
   return 'nothing';
 }
 
+t.test('a standby has stopped its devices once before a machine depends on it', async (t) => {
+  await waitForHost(orchestrator, THERE.target, 'standby', PROMPT_MS);
+  const { findings } = await orchestrator.preflight(THERE.source, THERE.target);
+  const found = findings.find(({ code }) => code === 'standby-unfit');
+  t.match(found, { severity: 'ok', found: /they stopped when it tried/ });
+});
+
 for (const [fault, what, code] of [
   ['F05:kill', 'the helper is killed before the rounds', /^source-lost$/],
   ['F05:stall', 'a round stops flowing', /^stalled$/],

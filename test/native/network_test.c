@@ -10,6 +10,7 @@
 #include "common/cmdline.h"
 #include "common/sockets.h"
 #include "source/guard.h"
+#include "target/rehearse.h"
 #include "two_networks.h"
 
 #define MIGRATION_PORT 7072
@@ -193,6 +194,38 @@ static void test_rehome(void)
 	netlink_close(&diag);
 }
 
+static void test_rehearsal(void)
+{
+	static struct quarantine left;
+	int migration = listener(peer_ns, "10.9.1.2", MIGRATION_PORT);
+	uint8_t before[MAC_BYTES], after[MAC_BYTES];
+	struct ipv4_network own;
+	bool existed = true;
+	int stream;
+
+	own_mac(before);
+	ipv4_network_parse(&own, "10.9.1.1/24");
+	run("ip addr add 10.9.1.1/24 dev mig 2>/dev/null");
+	CHECK(rehearse_network("mig"), "what comes first on a new body, tried");
+	own_mac(after);
+	CHECK(memcmp(before, after, MAC_BYTES) == 0, "the MAC is as before");
+	CHECK(run("! ip -o addr show dev mig | grep -q 192.0.2.1") == 0, "so are addresses");
+	CHECK(quarantine_prepare(&left, "mig") == 0 && quarantine_remove(&left, &existed) == 0 &&
+		  !existed,
+	      "no quarantine is left");
+	quarantine_destroy(&left);
+	stream = migration_to_peer(own.address, SOON_MS);
+	CHECK(stream >= 0, "connections are made as before");
+	if (run("ip tuntap add dev bare mode tun && ip link set bare up") == 0)
+		CHECK(!rehearse_network("bare"), "a device that takes no MAC");
+	else
+		SKIP("no tun device can be made here");
+	run("ip link del bare 2>/dev/null");
+	CHECK(rehearse_network("nothing"), "what could not be tried says nothing of the device");
+	close(stream);
+	close(migration);
+}
+
 static void test_single_nic(void)
 {
 	static struct netlink route;
@@ -331,6 +364,7 @@ static void test_guard(void)
 static void tests(void)
 {
 	test_quarantine();
+	test_rehearsal();
 	test_rehome();
 	test_single_nic();
 	test_announce();

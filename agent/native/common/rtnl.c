@@ -170,6 +170,18 @@ int rtnl_set_mac(struct netlink *nl, int index, const uint8_t *mac)
 	return netlink_transact(nl, sequence);
 }
 
+int rtnl_take_mac(struct netlink *nl, int index, const uint8_t *mac)
+{
+	int error = rtnl_set_mac(nl, index, mac);
+
+	if (error != -EBUSY)
+		return error;
+	rtnl_set_up(nl, index, false);
+	error = rtnl_set_mac(nl, index, mac);
+	rtnl_set_up(nl, index, true);
+	return error;
+}
+
 bool netdev_driver_is(const char *name, const char *driver)
 {
 	char path[64], target[256];

@@ -52,6 +52,8 @@ int rtnl_address_add(struct netlink *nl, int index, const struct ipv4_network *n
 int rtnl_address_delete(struct netlink *nl, int index, const struct ipv4_network *network);
 int rtnl_set_up(struct netlink *nl, int index, bool up);
 int rtnl_set_mac(struct netlink *nl, int index, const uint8_t *mac);
+/* The same, also with a driver that cannot do it while the device is up. */
+int rtnl_take_mac(struct netlink *nl, int index, const uint8_t *mac);
 /*
  * Tells paravirtual NICs which MAC to listen to. Their driver does not do it when the machine wakes
  * up, so the device filters by the address that it had at power-on, which on another body is

@@ -49,7 +49,7 @@ struct attempt {
 	size_t edges_count;
 	size_t edges_sent;
 	size_t edges_logged;
-	bool edges_wait; /* nobody reads the log, and writing it takes time */
+	bool edges_wait; /* writing the log takes time, and wakes who reads it: not now */
 	bool flow_open;	 /* the control link may be written to */
 
 	const struct codec *codec;

@@ -81,6 +81,7 @@ static int end_before_window(struct attempt *a)
 				   .system_errno = (uint32_t)a->failure.system_errno};
 
 	state_leave(&a->state, STATE_FAILED);
+	edges_log(a);
 	if (link_is_open(&a->control))
 		link_send(&a->control, PMSM_MSG_ERROR, &m, a->failure.detail,
 			  strlen(a->failure.detail), clock_deadline_ms(500));

@@ -473,6 +473,7 @@ int precopy(struct attempt *a, const struct precopy_limits *limits)
 		error = arm_delta(a);
 	if (!error)
 		breathe();
+	a->edges_wait = !error;
 	edge_mark(a, PMSM_PHASE_PRECOPY, PMSM_EDGE_END);
 	if (!error)
 		error = say_precopied(a);

@@ -22,15 +22,8 @@
 
 static void take_mac(struct attempt *a)
 {
-	struct netlink *route = &a->quarantine.route;
-	int error = rtnl_set_mac(route, a->device_index, a->options.target_mac);
+	int error = rtnl_take_mac(&a->quarantine.route, a->device_index, a->options.target_mac);
 
-	if (error == -EBUSY) {
-		/* A driver that cannot change it while it is up. */
-		rtnl_set_up(route, a->device_index, false);
-		error = rtnl_set_mac(route, a->device_index, a->options.target_mac);
-		rtnl_set_up(route, a->device_index, true);
-	}
 	if (error)
 		log_text("cannot set the migration MAC: %s", strerror(-error));
 }
@@ -50,15 +43,26 @@ static void take_address(struct attempt *a)
 		log_text("cannot delete the old migration address: %s", strerror(-error));
 }
 
-/* The image's connections belong to the body left behind: they end here without a word. */
+/*
+ * The image's connections belong to the body left behind: they end here without a word. Ours could
+ * use the flow as soon as it is open.
+ */
 static void drop_inherited(struct attempt *a)
 {
-	int destroyed;
-
 	silent_close(a->control.fd);
 	silent_close(a->stream.fd);
 	a->control.fd = a->stream.fd = -1;
-	destroyed = destroy_connections(&a->diag, a->options.address.address);
+}
+
+/* Those of others, the agent's say, can send nothing before the quarantine is gone. */
+static void destroy_inherited(struct attempt *a)
+{
+	const struct options *o = &a->options;
+	int destroyed = 0;
+
+	/* If that stays, nothing tells them from our own new one. */
+	if (o->address.address != o->target_address.address)
+		destroyed = destroy_connections(&a->diag, o->address.address);
 	if (destroyed < 0)
 		log_text("cannot destroy inherited connections: %s", strerror(-destroyed));
 }
@@ -149,7 +153,7 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	be_urgent(true);
 	/* From go on this body is the machine: if we die half-way, the guard does the rest. */
 	state_move(&a->state, STATE_RESUMED, STATE_OWNER);
-	guard_set(&a->guard, GUARD_RECOVER);
+	guard_set_order(&a->guard, GUARD_RECOVER);
 	a->snapshot.ops->free_image(&a->snapshot);
 	while (quarantine_remove(&a->quarantine, NULL))
 		clock_sleep_ms(RETRY_PAUSE_MS);
@@ -189,6 +193,7 @@ static void make_ready(struct attempt *a)
 {
 	int error;
 
+	destroy_inherited(a);
 	rtnl_refresh_macs(&a->quarantine.route, &a->quarantine.devices, a->device_index);
 	error = announce_collect(&a->announcer, &a->quarantine.route, a->options.interface);
 	if (error)

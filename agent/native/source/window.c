@@ -127,13 +127,13 @@ static int do_snapshot(struct attempt *a)
 	guard_set(&a->guard, GUARD_HOLD);
 	state_move(&a->state, STATE_FROZEN, STATE_SNAPSHOT);
 	a->snapshot_tried = true;
-	/* On the new body the log can wait until processes run. */
-	a->edges_wait = true;
 	error = a->snapshot.ops->create(&a->snapshot, &in_suspend);
 	if (!error && !in_suspend) {
 		state_move(&a->state, STATE_SNAPSHOT, STATE_RESUMED);
 		return 0;
 	}
+	/* On the source nobody is left to be woken; on the new body the log waits until they run.
+	 */
 	a->edges_wait = false;
 	guard_set(&a->guard, GUARD_RECOVER);
 	if (error)
@@ -287,6 +287,7 @@ int window_run(struct attempt *a)
 	/* Where there are no rounds. */
 	bystanders_stand_back(&a->guard.shared->bystanders);
 	log_hold(true);
+	a->edges_wait = true;
 	be_urgent(true);
 	for (size_t i = 0; i < ARRAY_SIZE(window); i++) {
 		const struct phase_step *step = &window[i];
@@ -382,6 +383,7 @@ int roll_back(struct attempt *a)
 	log_hold(false);
 	a->flow_open = true;
 	edges_flush(a);
+	edges_log(a);
 	control_send_thawed(a, a->failure.code);
 	link_close(&a->stream);
 	settings_restore(&a->guard.shared->settings);

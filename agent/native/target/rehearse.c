@@ -4,6 +4,10 @@
 #include <errno.h>
 
 #include "common/log.h"
+#include "common/sockets.h"
+
+/* Of the block for documentation (RFC 5737). */
+#define NOBODYS_ADDRESS "192.0.2.1/32"
 
 static enum rehearsal judge(int error)
 {
@@ -41,4 +45,63 @@ enum rehearsal rehearse(struct snapshot_device *snapshot)
 	/* Thaws whatever was frozen. */
 	snapshot->ops->close(snapshot);
 	return judge(error);
+}
+
+static int move_in(struct quarantine *quarantine, const struct netdev *device)
+{
+	struct netlink *route = &quarantine->route;
+	struct ipv4_network nobody;
+	int error = rtnl_take_mac(route, device->index, device->mac);
+
+	if (error) {
+		log_text("%s does not take a MAC: %s", device->name, strerror(-error));
+		return error;
+	}
+	ipv4_network_parse(&nobody, NOBODYS_ADDRESS);
+	error = rtnl_address_add(route, device->index, &nobody);
+	if (!error)
+		error = rtnl_address_delete(route, device->index, &nobody);
+	return error;
+}
+
+/* None has this address. That the kernel was asked is enough. */
+static void end_connections(void)
+{
+	struct ipv4_network nobody;
+	struct netlink diag = {.fd = -1};
+
+	ipv4_network_parse(&nobody, NOBODYS_ADDRESS);
+	if (diag_open(&diag) == 0)
+		destroy_connections(&diag, nobody.address);
+	netlink_close(&diag);
+}
+
+bool rehearse_network(const char *interface)
+{
+	static struct quarantine quarantine; /* lists of devices: too large for the stack */
+	const struct netdev *device;
+	int error = quarantine_prepare(&quarantine, interface);
+	bool fit = true;
+
+	if (!error)
+		error = rtnl_netdevs(&quarantine.route, &quarantine.devices);
+	device = netdev_by_name(&quarantine.devices, interface);
+	if (!error && !device)
+		error = -ENODEV;
+	if (!error)
+		error = quarantine_install(&quarantine, device->mac);
+	if (!error)
+		error = quarantine_close(&quarantine);
+	if (!error) {
+		fit = move_in(&quarantine, device) == 0;
+		end_connections();
+		error = quarantine_open(&quarantine, device->mac);
+	}
+	/* Whatever became of it: a standby that is cut off is none. */
+	if (quarantine.nft.fd >= 0)
+		quarantine_remove(&quarantine, NULL);
+	quarantine_destroy(&quarantine);
+	if (error)
+		log_text("the network was not rehearsed: %s", strerror(-error));
+	return fit;
 }

@@ -2,6 +2,7 @@
 #ifndef PMSM_REHEARSE_H
 #define PMSM_REHEARSE_H
 
+#include "common/quarantine.h"
 #include "common/snapshot.h"
 
 enum rehearsal {
@@ -24,6 +25,19 @@ enum rehearsal {
  * nothing is mounted.
  */
 enum rehearsal rehearse(struct snapshot_device *snapshot);
+
+/*
+ * What the image's helper does first on this machine (source/rehome.c), in the same order and under
+ * a total drop: installs the quarantine, takes the migration MAC, an address, ends connections,
+ * opens, removes. Met in the window, a NIC that does not take another MAC costs a fence. It is the
+ * MAC that the device has, and an address of nobody, so that nothing stays changed. False if the
+ * device does not take it; a kernel without nftables is none of its faults, since the quarantine
+ * will be the image's.
+ *
+ * Done once, all that is also less of a first time: under emulation a path through the kernel takes
+ * some times as long when it is walked first.
+ */
+bool rehearse_network(const char *interface);
 
 /* As the facts have it; NULL: not tried. */
 const char *rehearsal_name(enum rehearsal rehearsal);

@@ -90,7 +90,7 @@ const CASES: Array<[name: string, target: Facts, code: string, named: RegExp]> =
     'a standby whose devices did not stop when it tried',
     makeFacts({ hibernation: { available: true, rehearsal: 'failed' } }),
     'standby-unfit',
-    /for a try, has failed/,
+    /what it tried once, for the jump, has failed/,
   ],
 ];
 
