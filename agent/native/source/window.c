@@ -132,8 +132,7 @@ static int do_snapshot(struct attempt *a)
 		state_move(&a->state, STATE_SNAPSHOT, STATE_RESUMED);
 		return 0;
 	}
-	/* On the source nobody is left to be woken; on the new body the log waits until they run.
-	 */
+	/* Here nobody is left to be woken. On the new body the log waits until they run. */
 	a->edges_wait = false;
 	guard_set(&a->guard, GUARD_RECOVER);
 	if (error)
