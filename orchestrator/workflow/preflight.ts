@@ -173,7 +173,7 @@ function deviceText({ vendor, device, class: kind }: Facts['pci'][number]): stri
 /** Found out after the commit it would cost the whole window. One that could not try is not blamed. */
 function judgeStandby(_source: Facts, target: Facts): Finding {
   const rehearsal = target.hibernation?.rehearsal;
-  const why = 'In the jump the standby stops all its devices, and then gives way to the image.';
+  const why = 'In the jump the standby stops all its devices, and then its NIC takes another MAC.';
   const found = rehearsal === 'failed' ? ['what it tried once, for the jump, has failed'] : [];
   const same = rehearsal === 'held' ? 'they stopped when it tried' : 'it has not tried';
   return judge('standby-unfit', why, found, same);

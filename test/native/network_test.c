@@ -206,6 +206,11 @@ static void test_rehearsal(void)
 	own_mac(before);
 	ipv4_network_parse(&own, "10.9.1.1/24");
 	run("ip addr add 10.9.1.1/24 dev mig 2>/dev/null");
+	/* As a try leaves it that was cut short. */
+	run("ip addr add 192.0.2.1/32 dev mig");
+	CHECK(quarantine_prepare(&left, "mig") == 0 && quarantine_install(&left, before) == 0,
+	      "a quarantine is there");
+	quarantine_destroy(&left);
 	CHECK(rehearse_network("mig"), "what comes first on a new body, tried");
 	own_mac(after);
 	CHECK(memcmp(before, after, MAC_BYTES) == 0, "the MAC is as before");

@@ -164,15 +164,10 @@ int guard_start(struct guard *guard)
 	return 0;
 }
 
-void guard_set_order(struct guard *guard, enum guard_order order)
-{
-	atomic_store(&guard->shared->order, (int)order);
-}
-
 void guard_set(struct guard *guard, enum guard_order order)
 {
 	/* The order first: if the process dies between both, the guard acts by the order. */
-	guard_set_order(guard, order);
+	atomic_store(&guard->shared->order, (int)order);
 	marker_write(order == GUARD_HOLD);
 }
 

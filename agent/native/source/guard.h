@@ -50,8 +50,6 @@ struct guard {
 /* Forks the guard. Call it before any thread, any connection and /dev/snapshot. */
 int guard_start(struct guard *guard);
 void guard_set(struct guard *guard, enum guard_order order);
-/* The same, but what `recover` goes by is left for later: it errs towards holding the machine. */
-void guard_set_order(struct guard *guard, enum guard_order order);
 /* Nothing is left to guard: ends it and waits for it. */
 void guard_end(struct guard *guard);
 

@@ -43,26 +43,16 @@ static void take_address(struct attempt *a)
 		log_text("cannot delete the old migration address: %s", strerror(-error));
 }
 
-/*
- * The image's connections belong to the body left behind: they end here without a word. Ours could
- * use the flow as soon as it is open.
- */
+/* The image's connections belong to the body left behind: they end here without a word. */
 static void drop_inherited(struct attempt *a)
 {
+	int destroyed;
+
 	silent_close(a->control.fd);
 	silent_close(a->stream.fd);
 	a->control.fd = a->stream.fd = -1;
-}
-
-/* Those of others, the agent's say, can send nothing before the quarantine is gone. */
-static void destroy_inherited(struct attempt *a)
-{
-	const struct options *o = &a->options;
-	int destroyed = 0;
-
-	/* If that stays, nothing tells them from our own new one. */
-	if (o->address.address != o->target_address.address)
-		destroyed = destroy_connections(&a->diag, o->address.address);
+	/* Also what is left of an earlier attempt, which may pass as soon as the flow is open. */
+	destroyed = destroy_connections(&a->diag, a->options.address.address);
 	if (destroyed < 0)
 		log_text("cannot destroy inherited connections: %s", strerror(-destroyed));
 }
@@ -153,7 +143,7 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	be_urgent(true);
 	/* From go on this body is the machine: if we die half-way, the guard does the rest. */
 	state_move(&a->state, STATE_RESUMED, STATE_OWNER);
-	guard_set_order(&a->guard, GUARD_RECOVER);
+	guard_set(&a->guard, GUARD_RECOVER);
 	a->snapshot.ops->free_image(&a->snapshot);
 	while (quarantine_remove(&a->quarantine, NULL))
 		clock_sleep_ms(RETRY_PAUSE_MS);
@@ -193,7 +183,6 @@ static void make_ready(struct attempt *a)
 {
 	int error;
 
-	destroy_inherited(a);
 	rtnl_refresh_macs(&a->quarantine.route, &a->quarantine.devices, a->device_index);
 	error = announce_collect(&a->announcer, &a->quarantine.route, a->options.interface);
 	if (error)

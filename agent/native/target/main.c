@@ -183,10 +183,10 @@ static int run_standby(int argc, char **argv)
 		if (s->rehearsal != REHEARSAL_FAILED)
 			break;
 	}
-	if (!rehearse_network(migration_device(&s->settings)))
-		s->rehearsal = REHEARSAL_FAILED;
 	/* The monotonic clock stood still in it, and the counter of cycles did not. */
 	clock_calibrate_begin();
+	if (!rehearse_network(migration_device(&s->settings)))
+		s->rehearsal = REHEARSAL_FAILED;
 	standby_run(s);
 	return 1;
 }

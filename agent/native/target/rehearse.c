@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "common/log.h"
+#include "common/quarantine.h"
 #include "common/sockets.h"
 
 /* Of the block for documentation (RFC 5737). */
@@ -47,21 +48,20 @@ enum rehearsal rehearse(struct snapshot_device *snapshot)
 	return judge(error);
 }
 
-static int move_in(struct quarantine *quarantine, const struct netdev *device)
+/* Only the MAC is the device's own affair; the address may be left from a try that was cut short.
+ */
+static bool move_in(struct quarantine *quarantine, const struct netdev *device)
 {
 	struct netlink *route = &quarantine->route;
 	struct ipv4_network nobody;
 	int error = rtnl_take_mac(route, device->index, device->mac);
 
-	if (error) {
+	if (error)
 		log_text("%s does not take a MAC: %s", device->name, strerror(-error));
-		return error;
-	}
 	ipv4_network_parse(&nobody, NOBODYS_ADDRESS);
-	error = rtnl_address_add(route, device->index, &nobody);
-	if (!error)
-		error = rtnl_address_delete(route, device->index, &nobody);
-	return error;
+	rtnl_address_add(route, device->index, &nobody);
+	rtnl_address_delete(route, device->index, &nobody);
+	return error == 0;
 }
 
 /* None has this address. That the kernel was asked is enough. */
@@ -93,7 +93,7 @@ bool rehearse_network(const char *interface)
 	if (!error)
 		error = quarantine_close(&quarantine);
 	if (!error) {
-		fit = move_in(&quarantine, device) == 0;
+		fit = move_in(&quarantine, device);
 		end_connections();
 		error = quarantine_open(&quarantine, device->mac);
 	}

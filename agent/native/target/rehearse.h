@@ -2,7 +2,6 @@
 #ifndef PMSM_REHEARSE_H
 #define PMSM_REHEARSE_H
 
-#include "common/quarantine.h"
 #include "common/snapshot.h"
 
 enum rehearsal {

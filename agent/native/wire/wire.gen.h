@@ -1559,7 +1559,7 @@ static inline const char *pmsm_error_title(uint32_t code)
 	case 34:
 		return "The engine that was asked for does not work between these machines.";
 	case 35:
-		return "The standby could not stop its own devices when it tried.";
+		return "The standby failed at what it tried once for the jump.";
 	case 40:
 		return "The standby could not be reserved.";
 	case 41:
