@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <linux/inet_diag.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 
 #include "common/announce.h"
@@ -132,6 +134,38 @@ static void test_quarantine(void)
 	close(stream_peer);
 	close(service);
 	close(migration);
+}
+
+static void count_family(const struct nlmsghdr *message, void *context)
+{
+	const struct inet_diag_msg *m = NLMSG_DATA(message);
+	unsigned int *counts = context;
+
+	counts[m->idiag_family == AF_INET6]++;
+}
+
+/* One walk finds what two do. */
+static void test_diag(void)
+{
+	int four = listener(ours_ns, "10.9.0.1", SERVICE_PORT);
+	int six = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	unsigned int once[2] = {0}, twice[2] = {0};
+	static struct netlink diag;
+
+	if (six < 0 || listen(six, 1) < 0) {
+		SKIP("this kernel has no IPv6");
+		close(four);
+		return;
+	}
+	diag_open(&diag);
+	CHECK(diag_dump(&diag, 1u << TCP_LISTEN, count_family, once) == 0, "both at once");
+	CHECK(diag_dump_by_family(&diag, 1u << TCP_LISTEN, count_family, twice) == 0,
+	      "one after the other");
+	CHECK(once[0] >= 1 && once[1] >= 1, "%u and %u", once[0], once[1]);
+	CHECK(once[0] == twice[0] && once[1] == twice[1], "and %u and %u", twice[0], twice[1]);
+	netlink_close(&diag);
+	close(four);
+	close(six);
 }
 
 static void test_rehome(void)
@@ -370,6 +404,7 @@ static void tests(void)
 {
 	test_quarantine();
 	test_rehearsal();
+	test_diag();
 	test_rehome();
 	test_single_nic();
 	test_announce();

@@ -131,6 +131,36 @@ int diag_open(struct netlink *diag)
 	return netlink_open(diag, NETLINK_SOCK_DIAG);
 }
 
+int diag_dump_by_family(struct netlink *diag, uint32_t states, netlink_each each, void *context)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+	int error = 0;
+
+	for (size_t i = 0; !error && i < ARRAY_SIZE(families); i++) {
+		struct inet_diag_req_v2 request = {.sdiag_family = families[i],
+						   .sdiag_protocol = IPPROTO_TCP,
+						   .idiag_states = states};
+
+		netlink_begin(diag);
+		netlink_message(diag, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request));
+		error = netlink_dump(diag, each, context);
+	}
+	return error;
+}
+
+int diag_dump(struct netlink *diag, uint32_t states, netlink_each each, void *context)
+{
+	struct inet_diag_req request = {.idiag_family = AF_UNSPEC, .idiag_states = states};
+	int error;
+
+	netlink_begin(diag);
+	netlink_message(diag, TCPDIAG_GETSOCK, NLM_F_DUMP, &request, sizeof(request));
+	error = netlink_dump(diag, each, context);
+	if (error == -EOPNOTSUPP || error == -EINVAL || error == -ENOENT)
+		error = diag_dump_by_family(diag, states, each, context);
+	return error;
+}
+
 struct found {
 	uint32_t address;
 	size_t count;
@@ -161,17 +191,6 @@ static void note_socket(const struct nlmsghdr *message, void *context)
 	found->ids[found->count++] = m->id;
 }
 
-static int find_connections(struct netlink *diag, uint8_t family, struct found *found)
-{
-	struct inet_diag_req_v2 request = {.sdiag_family = family,
-					   .sdiag_protocol = IPPROTO_TCP,
-					   .idiag_states = TCP_STATES_ALL & ~(1u << TCP_LISTEN)};
-
-	netlink_begin(diag);
-	netlink_message(diag, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request));
-	return netlink_dump(diag, note_socket, found);
-}
-
 int destroy_connections(struct netlink *diag, uint32_t address)
 {
 	static struct found found; /* too large for the stack; one caller, one thread */
@@ -179,9 +198,8 @@ int destroy_connections(struct netlink *diag, uint32_t address)
 
 	found.address = address;
 	found.count = 0;
-	error = find_connections(diag, AF_INET, &found);
-	if (!error) /* a server that listens on [::] has its IPv4 connections there */
-		error = find_connections(diag, AF_INET6, &found);
+	/* A server that listens on [::] has its IPv4 connections among those of IPv6. */
+	error = diag_dump(diag, TCP_STATES_ALL & ~(1u << TCP_LISTEN), note_socket, &found);
 	for (size_t i = 0; i < found.count; i++) {
 		struct inet_diag_req_v2 request = {.sdiag_family = found.family[i],
 						   .sdiag_protocol = IPPROTO_TCP,

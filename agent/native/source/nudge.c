@@ -6,7 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
-#include <linux/sock_diag.h>
 #include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/sockets.h"
 
 /* As many steps of back-off as an outage of some seconds makes. */
 #define STEPS		   5
@@ -104,18 +104,12 @@ static void note(const struct nlmsghdr *message, void *context)
 	nudge->count++;
 }
 
-static int list_connections(struct nudge *nudge, struct netlink *diag, uint8_t family)
+static int list_connections(struct nudge *nudge, struct netlink *diag)
 {
-	struct inet_diag_req_v2 request = {
-	    .sdiag_family = family,
-	    .sdiag_protocol = IPPROTO_TCP,
-	    .idiag_states = 1u << TCP_ESTABLISHED | 1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 |
-			    1u << TCP_CLOSE_WAIT,
-	};
+	const uint32_t states = 1u << TCP_ESTABLISHED | 1u << TCP_FIN_WAIT1 | 1u << TCP_FIN_WAIT2 |
+				1u << TCP_CLOSE_WAIT;
 
-	netlink_begin(diag);
-	netlink_message(diag, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request));
-	return netlink_dump(diag, note, nudge);
+	return diag_dump(diag, states, note, nudge);
 }
 
 /* Reads what the connection awaits next; leaves the socket as it was. */
@@ -235,9 +229,7 @@ static int list_all(struct nudge *nudge, struct netlink *diag)
 	int error, own = 0;
 
 	let_go(nudge);
-	error = list_connections(nudge, diag, AF_INET);
-	if (!error)
-		error = list_connections(nudge, diag, AF_INET6);
+	error = list_connections(nudge, diag);
 	for (size_t i = 0; !error && i < ARRAY_SIZE(nudge->own_fds); i++) {
 		struct nudged *connection = NULL;
 		struct stat st;
