@@ -15,16 +15,20 @@
  * (nudge_send()). The work is the same, only its place is another one.
  *
  * It ends when nobody has wanted a processor for a while, which an idle machine shows at once, or
- * with its limit: of who computes all the time one can expect nothing.
+ * with its limit: of who computes all the time one can expect nothing. Those who are in the middle
+ * of something share the processors, so the limit grows with the run queue that is found in the
+ * beginning.
  */
-#define DRAIN_MOST_MS 24
-#define DRAIN_LOOK_MS 2
+#define DRAIN_LEAST_MS 24
+#define DRAIN_EACH_MS  16
+#define DRAIN_MOST_MS  240
+#define DRAIN_LOOK_MS  2
 /* A commit waits for its disk in between. */
 #define DRAIN_IDLE_MS 8
 
 void drain(void);
 
-/* Whether it is over: how long it has lasted, and since when nobody was seen. On numbers alone. */
-bool drain_is_over(unsigned int lasted_ms, unsigned int idle_ms);
+/* How long it may last, if so many threads want so many processors in the beginning. */
+unsigned int drain_limit_ms(unsigned int wanted_by, unsigned int processors);
 
 #endif

@@ -47,7 +47,7 @@ unsigned int processors_share_of(unsigned int processors)
 	return processors < 4 ? SHARE_FEW_PERMILLE : processors * SHARE_EACH_PERMILLE;
 }
 
-static unsigned int processors_online(void)
+unsigned int processors_online(void)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -59,28 +59,25 @@ unsigned int processors_share_permille(void)
 	return processors_share_of(processors_online());
 }
 
-bool processors_wanted_by_more(const char *loadavg, unsigned int limit)
+unsigned int processors_wanted_of(const char *loadavg)
 {
 	unsigned int runnable;
 
 	/* Three averages, which are older than what is asked for, and who runs or could now. */
-	return sscanf(loadavg, "%*s %*s %*s %u/", &runnable) == 1 && runnable > limit + 1;
+	if (sscanf(loadavg, "%*s %*s %*s %u/", &runnable) != 1 || runnable == 0)
+		return 0;
+	return runnable - 1;
 }
 
-static bool wanted_by_more(unsigned int limit)
+unsigned int processors_wanted_by(void)
 {
 	char text[64];
 
-	return facts_read_file("/proc/loadavg", text, sizeof(text)) &&
-	       processors_wanted_by_more(text, limit);
-}
-
-bool processors_are_wanted(void)
-{
-	return wanted_by_more(0);
+	return facts_read_file("/proc/loadavg", text, sizeof(text)) ? processors_wanted_of(text)
+								    : 0;
 }
 
 bool processors_are_waited_for(void)
 {
-	return wanted_by_more(processors_online());
+	return processors_wanted_by() > processors_online();
 }

@@ -33,13 +33,17 @@ unsigned int processors_share_permille(void);
 unsigned int processors_share_of(unsigned int processors);
 
 /*
- * Whether at this moment anybody wants a processor, or more threads than there are processors. The
- * calling thread is not counted.
+ * How many threads want a processor at this moment, or have one: the run queues of all. The calling
+ * thread is not counted. 0 if the kernel does not say.
  */
-bool processors_are_wanted(void);
+unsigned int processors_wanted_by(void);
+/* The same, by the text of /proc/loadavg. */
+unsigned int processors_wanted_of(const char *loadavg);
+/* Whether there are more of them than processors. */
 bool processors_are_waited_for(void);
-/* More than `limit`, by the text of /proc/loadavg. */
-bool processors_wanted_by_more(const char *loadavg, unsigned int limit);
+
+/* 1 at least. */
+unsigned int processors_online(void);
 
 /* The same on a set alone: how many are left. */
 unsigned int processors_last_quarter(cpu_set_t *set);
