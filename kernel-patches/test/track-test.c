@@ -11,6 +11,7 @@
  * unchanged, where the kernel can, or the test would pass with a kernel that compares everything.
  */
 #define _GNU_SOURCE
+#include "track-bounce.h"
 #include "track-kinds.h"
 #include <linux/aio_abi.h>
 #include <poll.h>
@@ -436,6 +437,7 @@ static int source(void)
 	test_rings();
 	test_kernel();
 	test_split();
+	test_bounce_buffers();
 	for (size_t i = 0; i < SUBJECTS; i++)
 		if (subjects[i].child)
 			kill(subjects[i].child, SIGKILL);

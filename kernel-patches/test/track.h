@@ -116,21 +116,32 @@ static unsigned int how_of(uint64_t pfn)
 	return checks_of[pfn] & SNAPSHOT_CHECK_HOW;
 }
 
-/* Of all frames, also those of the kernel: what is left out unseen is what was given. */
-static void judge_tracked(void)
+static void judge_count(const char *what, unsigned long wrong, uint64_t first)
 {
-	unsigned long wrong = 0, first = 0;
+	if (wrong)
+		printf("# frame %#llx and others\n", (unsigned long long)first);
+	check(!wrong, what, (long)wrong);
+}
+
+/*
+ * Of all frames, also those of the kernel: what is left out unseen is what was given, and each that is
+ * in use, which the kernel's check finds in a way of its own, was thought of.
+ */
+static void judge_frames(void)
+{
+	unsigned long wrong = 0, forgotten = 0;
+	uint64_t first_wrong = 0, first_forgotten = 0;
 
 	for (uint64_t pfn = 0; pfn < FRAMES_MAX; pfn++) {
-		if (how_of(pfn) != SNAPSHOT_CHECK_TRACKED ||
-		    (checks_of[pfn] & ~(uint64_t)SNAPSHOT_CHECK_HOW) == given[pfn])
-			continue;
-		if (!wrong++)
-			first = pfn;
+		if (checks_of[pfn] && !how_of(pfn) && !forgotten++)
+			first_forgotten = pfn;
+		if (how_of(pfn) == SNAPSHOT_CHECK_TRACKED &&
+		    (checks_of[pfn] & ~(uint64_t)SNAPSHOT_CHECK_HOW) != given[pfn] && !wrong++)
+			first_wrong = pfn;
 	}
-	if (wrong)
-		printf("# frame %#lx and others\n", first);
-	check(!wrong, "every frame that is taken for unchanged is what was given", (long)wrong);
+	judge_count("every frame that is taken for unchanged is what was given", wrong,
+		    first_wrong);
+	judge_count("every frame in use belongs to the image", forgotten, first_forgotten);
 }
 
 /*
@@ -170,7 +181,7 @@ static bool try_snapshot(int fd, struct snapshot_delta *outcome)
 	       (unsigned long long)delta.zero, (unsigned long long)delta.same,
 	       (unsigned long long)delta.copied, (unsigned long long)delta.sealed,
 	       (unsigned long long)delta.tracked);
-	judge_tracked();
+	judge_frames();
 	*outcome = delta;
 	return true;
 }

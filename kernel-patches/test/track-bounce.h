@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Bounce buffers, on a machine with `swiotlb=force`: while its devices are off nothing is in them, so
+ * the image does without.
+ */
+#ifndef SNAPSHOT_TRACK_BOUNCE_H
+#define SNAPSHOT_TRACK_BOUNCE_H
+
+#include "track.h"
+#include <sys/klog.h>
+
+#define LOG_READ_ALL	3	/* of syslog(2) */
+#define LOG_BYTES	(1UL << 18)
+
+/* Where the kernel has said that they are. */
+static bool find_bounce_buffers(uint64_t *from, uint64_t *to)
+{
+	static char log[LOG_BYTES + 1];
+	unsigned long first, last;
+	char *line;
+	int n = klogctl(LOG_READ_ALL, log, LOG_BYTES);
+
+	must(n >= 0, "klogctl");
+	log[n] = '\0';
+	line = strstr(log, "software IO TLB: mapped [mem ");
+	if (!line || sscanf(line, "software IO TLB: mapped [mem %lx-%lx]", &first, &last) != 2)
+		return false;
+	*from = first / PAGE;
+	*to = last / PAGE;
+	return true;
+}
+
+static void test_bounce_buffers(void)
+{
+	uint64_t from, to, read = 0, saved = 0;
+	int fd;
+
+	if (!find_bounce_buffers(&from, &to)) {
+		printf("# no bounce buffers\n");
+		return;
+	}
+	must(to <= FRAMES_MAX, "frames");
+	memset(given + from, 0, (to - from) * sizeof(*given));
+	fd = live_begin();
+	read_round(fd, TRACK);
+	snapshot(fd);
+	for (uint64_t pfn = from; pfn < to; pfn++) {
+		read += given[pfn] != 0;
+		saved += checks_of[pfn] != 0;
+	}
+	printf("# %llu bounce buffers of a page\n", (unsigned long long)(to - from));
+	check(to - from > 1000, "there are some", (long)(to - from));
+	/* The disk may be at work then. */
+	check(read < (to - from) / 2, "few of them are read", (long)read);
+	check(!saved, "none of them is in the image", (long)saved);
+	snapshot_end(fd);
+	check(beats(), "the machine goes on", 0);
+}
+
+#endif
