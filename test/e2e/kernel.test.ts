@@ -79,7 +79,7 @@ async function runMachine(role: string, one: Case): Promise<string> {
   const { program, memory_mib, cpus } = one;
   const small = one.loader !== undefined && role === 'target';
   const loader = small ? [`hibernate_loader=${one.loader}`] : [];
-  const bounce = one.bounce === true ? ['swiotlb=8192,force'] : [];
+  const bounce = one.bounce === true ? ['iommu=soft', 'swiotlb=8192,force'] : [];
   const blk = one.bounce === true ? ',iommu_platform=on,disable-legacy=on' : '';
   const argv: [string, ...string[]] = [
     'qemu-system-x86_64',
