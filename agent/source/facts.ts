@@ -67,6 +67,8 @@ export const FactsSchema = z.looseObject({
       rehearsal: z.enum(['held', 'failed']).nullish(),
     })
     .optional(),
+  /** Whether the kernel takes the rules that drop everything; of who has tried. */
+  quarantine: z.looseObject({ available: z.boolean(), reason: text.nullish() }).optional(),
 });
 
 export type Facts = z.infer<typeof FactsSchema>;

@@ -4,8 +4,8 @@ import { execa } from 'execa';
 import { PmsmError } from '../wire/errors.ts';
 import { FACTS_BYTES_MAX, type Facts, FactsSchema } from './facts.ts';
 
-/** The largest that is read is /proc/kallsyms. */
-const FILE_CHARACTERS_MAX = 64 * 1024 * 1024;
+/** The largest that is read is the table of mounts. */
+const FILE_CHARACTERS_MAX = 16 * 1024 * 1024;
 /** Far more than a machine needs, even an emulated one that is busy. */
 const COMMAND_TIMEOUT_MS = 15_000;
 

@@ -314,6 +314,7 @@ static void test_rest(void)
 {
 	static char facts[PMSM_LIMIT_CONTROL_PAYLOAD_BYTES];
 	const struct facts_context unknown = {0};
+	const struct facts_context tried = {.probe = true};
 	const struct facts_context rehearsed = {.rehearsal = rehearsal_name(REHEARSAL_HELD)};
 	char text[64];
 	struct json json;
@@ -338,6 +339,10 @@ static void test_rest(void)
 	CHECK(facts_write(facts, sizeof(facts), &unknown) > 500 &&
 		  strstr(facts, "\"rehearsal\":null"),
 	      "who is no standby has not rehearsed");
+	CHECK(!strstr(facts, "\"quarantine\""), "nor tried the quarantine");
+	CHECK(facts_write(facts, sizeof(facts), &tried) > 500 &&
+		  strstr(facts, "\"quarantine\":{\"available\":"),
+	      "who has says how that ended");
 	CHECK(predict_us_per_mib(100000000, 0, 1000, 1) >
 		  predict_us_per_mib(100000000, 1000000000, 400, 1),
 	      "a fast codec pays on a slow link");

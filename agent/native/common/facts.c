@@ -12,6 +12,7 @@
 #include "common/facts_lists.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/quarantine.h"
 #include "common/snapshot.h"
 
 #define MEMINFO_BYTES 8192
@@ -218,6 +219,21 @@ static void put_hibernation(struct json *json, const char *rehearsal)
 	json_close(json, '}');
 }
 
+/* Only who tries knows what a kernel can drop, and loads what it needs for that. */
+static void put_quarantine(struct json *json)
+{
+	static struct quarantine quarantine; /* too large for the stack; one thread */
+	int error = quarantine_prepare(&quarantine, "");
+
+	if (!error)
+		error = quarantine_probe(&quarantine);
+	quarantine_destroy(&quarantine);
+	json_open(json, "quarantine", '{');
+	json_bool(json, "available", error == 0);
+	put_text_or_null(json, "reason", error ? strerror(-error) : NULL);
+	json_close(json, '}');
+}
+
 size_t facts_write(char *text, size_t capacity, const struct facts_context *context)
 {
 	struct json json;
@@ -234,6 +250,8 @@ size_t facts_write(char *text, size_t capacity, const struct facts_context *cont
 	facts_put_network(&json);
 	put_migration(&json);
 	put_hibernation(&json, context->rehearsal);
+	if (context->probe)
+		put_quarantine(&json);
 	json_close(&json, '}');
 	return json.full ? 0 : json.used;
 }

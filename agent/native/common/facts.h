@@ -8,7 +8,7 @@
 
 /* What only the program knows that tells the facts. */
 struct facts_context {
-	bool probe;	       /* opens /dev/snapshot for a moment */
+	bool probe; /* opens /dev/snapshot for a moment, and tries the quarantine's rules */
 	const char *rehearsal; /* of a standby: how it ended (target/rehearse.h); NULL: unknown */
 };
 

@@ -327,22 +327,25 @@ int quarantine_probe(struct quarantine *q)
 	struct netdevs *none = &q->now;
 	bool nothing[NETDEVS_MAX] = {false};
 	uint32_t sequence;
+	int error;
 
 	/* Base chains without a device: the kernel checks hook and type, and drops nothing. */
 	none->count = 0;
 	netlink_begin(&q->nft);
 	put_batch_edge(&q->nft, NFNL_MSG_BATCH_BEGIN);
-	put_table(&q->nft, NFPROTO_NETDEV, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	/* If there is a quarantine, the batch ends here and changes nothing. */
+	put_table(&q->nft, NFPROTO_NETDEV, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
 	put_chains(&q->nft, none, nothing);
 	for (int rule = 0; rule < RULES; rule++)
 		put_rule(&q->nft, rule, (const uint8_t *)"\0\0\0\0\0");
 	put_table(&q->nft, NFPROTO_NETDEV, NFT_MSG_DELTABLE, 0);
 	/* This chain would drop: it is gone again before the batch takes effect. */
-	put_table(&q->nft, NFPROTO_INET, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	put_table(&q->nft, NFPROTO_INET, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
 	put_tcp_chain(&q->nft);
 	sequence = put_table(&q->nft, NFPROTO_INET, NFT_MSG_DELTABLE, NLM_F_ACK);
 	put_batch_edge(&q->nft, NFNL_MSG_BATCH_END);
-	return netlink_transact(&q->nft, sequence);
+	error = netlink_transact(&q->nft, sequence);
+	return error == -EEXIST ? 0 : error;
 }
 
 int quarantine_install(struct quarantine *q, const uint8_t *mac)

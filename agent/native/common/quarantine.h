@@ -36,7 +36,10 @@ struct quarantine {
 int quarantine_prepare(struct quarantine *quarantine, const char *interface);
 void quarantine_destroy(struct quarantine *quarantine);
 
-/* Whether this kernel has what it needs: installs nothing that drops. 0 or -errno. */
+/*
+ * Whether this kernel has what it needs: installs nothing that drops, and leaves a quarantine that
+ * there is as it is. 0 or -errno.
+ */
 int quarantine_probe(struct quarantine *quarantine);
 
 /* Installs it, open for the migration flow of `mac`; replaces an older one. */

@@ -1,7 +1,7 @@
 import { toPmsmError } from '../../wire/errors.ts';
 import type { Finding, Preflight } from '../api/schemas.ts';
 import type { Facts } from '../facts.ts';
-import { readFacts, type Surroundings } from '../surroundings.ts';
+import { readFacts, runs, type Surroundings } from '../surroundings.ts';
 import { filesystems } from './filesystems.ts';
 import { ok, type Probe, refuse } from './finding.ts';
 import { guests } from './guests.ts';
@@ -23,11 +23,15 @@ const PROBES: readonly Probe[] = [
   quarantine,
 ];
 
+/** A frozen machine cannot load modules: what the window needs is loaded now. */
+const MODULES = ['nf_tables', 'nft_compat', 'inet_diag', 'tcp_diag', 'macvlan'] as const;
+
 /** Asks this machine everything that could keep it from moving. */
 export async function preflight(surroundings: Surroundings): Promise<Preflight> {
   let facts: Facts | undefined;
   const helper: Finding[] = [];
   const why = 'The frozen phase runs without the agent.';
+  await runs('modprobe', ['--quiet', '--all', ...MODULES]);
   try {
     facts = await readFacts(surroundings, true);
     helper.push(...ok('helper-missing', surroundings.helper, why));
