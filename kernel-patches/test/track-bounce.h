@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Bounce buffers, on a machine with `iommu=soft swiotlb=force`: while its devices are off nothing is in them, so
- * the image does without.
+ * Bounce buffers, on a machine with `iommu=soft swiotlb=force`: while its devices are off nothing
+ * is in them, so the image does without.
  */
 #ifndef SNAPSHOT_TRACK_BOUNCE_H
 #define SNAPSHOT_TRACK_BOUNCE_H
@@ -9,20 +9,25 @@
 #include "track.h"
 #include <sys/klog.h>
 
-#define LOG_READ_ALL	3	/* of syslog(2) */
-#define LOG_BYTES	(1UL << 18)
+#define KERNEL_LOG_READ_ALL	3	/* of syslog(2) */
+#define KERNEL_LOG_BYTES	(1UL << 18)
+
+static const char *kernel_log(void)
+{
+	static char log[KERNEL_LOG_BYTES + 1];
+	int n = klogctl(KERNEL_LOG_READ_ALL, log, KERNEL_LOG_BYTES);
+
+	must(n >= 0, "klogctl");
+	log[n] = '\0';
+	return log;
+}
 
 /* Where the kernel has said that they are. */
 static bool find_bounce_buffers(uint64_t *from, uint64_t *to)
 {
-	static char log[LOG_BYTES + 1];
+	const char *line = strstr(kernel_log(), "software IO TLB: mapped [mem ");
 	unsigned long first, last;
-	char *line;
-	int n = klogctl(LOG_READ_ALL, log, LOG_BYTES);
 
-	must(n >= 0, "klogctl");
-	log[n] = '\0';
-	line = strstr(log, "software IO TLB: mapped [mem ");
 	if (!line || sscanf(line, "software IO TLB: mapped [mem %lx-%lx]", &first, &last) != 2)
 		return false;
 	*from = first / PAGE;

@@ -301,21 +301,37 @@ static int change_code(void)
 	return fd;
 }
 
+/* What the kernel has said of the last image: words of frames that it did not look at. */
+static long noted_words(void)
+{
+	const char *at = kernel_log(), *last = NULL;
+	long words = -1;
+
+	while ((at = strstr(at, " missing, "))) {
+		last = at;
+		at++;
+	}
+	return last && sscanf(last, " missing, %ld words noted", &words) == 1 ? words : -1;
+}
+
 /* Code of the kernel, and its array of struct page. */
 static void test_kernel(void)
 {
 	unsigned long frames_nr = (unsigned long)sysconf(_SC_PHYS_PAGES), code, tracked, array;
+	uint64_t saveable;
 	int fd = live_begin(), changed;
 
 	read_round(fd, TRACK);
 	read_round(fd, TRACK);
-	snapshot(fd);
+	saveable = snapshot(fd).saveable;
 	tracked = count_in("Kernel code", SNAPSHOT_CHECK_TRACKED, &code);
 	check(tracked > code * 9 / 10, "code that nobody has changed is known", (long)tracked);
 	array = count_reserved(SNAPSHOT_CHECK_TRACKED);
 	check(array > frames_nr * 64 / PAGE / 2, "most of the array of struct page is known",
 	      (long)array);
 	check(count_reserved(SNAPSHOT_CHECK_COPIED) > 0, "what was written to there is copied", 0);
+	check(noted_words() > (long)saveable / 64 / 4, "many words of frames are not looked at",
+	      noted_words());
 	snapshot_end(fd);
 
 	fd = live_begin();
