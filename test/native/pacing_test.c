@@ -72,13 +72,17 @@ static void test_drain(void)
 {
 	uint64_t begin_ns = clock_ns(), lasted_ms;
 
-	CHECK(drain_limit_ms(0, 1) == DRAIN_LEAST_MS, "nobody, as far as one can see");
-	CHECK(drain_limit_ms(1, 1) == DRAIN_LEAST_MS, "one who computes all the time");
-	CHECK(drain_limit_ms(64, 64) == DRAIN_LEAST_MS, "one a processor");
+	CHECK(drain_limit_ms(0, 1) == DRAIN_USUAL_MS, "nobody, as far as one can see");
+	CHECK(drain_limit_ms(1, 1) == DRAIN_USUAL_MS, "one who computes all the time");
+	CHECK(drain_limit_ms(5, 1) == DRAIN_USUAL_MS, "a few");
+	CHECK(drain_limit_ms(64, 64) == DRAIN_USUAL_MS, "one a processor");
 	CHECK(drain_limit_ms(10, 1) == 10 * DRAIN_EACH_MS, "ten share one");
 	CHECK(drain_limit_ms(40, 4) == 10 * DRAIN_EACH_MS, "forty share four");
 	CHECK(drain_limit_ms(1000, 1) == DRAIN_MOST_MS, "too many");
 	CHECK(drain_limit_ms(UINT32_MAX, 1) == DRAIN_MOST_MS, "as many as can be");
+	CHECK(drain_gains(DRAIN_HALF_MS - 1, 10, 10), "it is too soon to tell");
+	CHECK(drain_gains(DRAIN_HALF_MS, 11, 5), "half are through");
+	CHECK(!drain_gains(DRAIN_HALF_MS, 11, 6), "they compute");
 	drain();
 	lasted_ms = (clock_ns() - begin_ns) / NS_PER_MS;
 	CHECK(lasted_ms >= DRAIN_IDLE_MS && lasted_ms < 10 * DRAIN_MOST_MS, "it ends after %llu ms",

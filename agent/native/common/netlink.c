@@ -167,6 +167,17 @@ static int message_error(const struct nlmsghdr *message)
 	return message->nlmsg_len < NLMSG_LENGTH(sizeof(*error)) ? -EPROTO : error->error;
 }
 
+/* A dump that could not be made may say so with its last message only. */
+static int done_error(const struct nlmsghdr *message)
+{
+	int error;
+
+	if (message->nlmsg_len < NLMSG_LENGTH(sizeof(error)))
+		return 0;
+	memcpy(&error, NLMSG_DATA(message), sizeof(error));
+	return error < 0 ? error : 0;
+}
+
 int netlink_transact(struct netlink *nl, uint32_t sequence)
 {
 	uint64_t deadline = clock_deadline_ms(ANSWER_TIMEOUT_MS);
@@ -209,7 +220,7 @@ int netlink_dump(struct netlink *nl, netlink_each each, void *context)
 			if (m->nlmsg_seq != sequence)
 				continue;
 			if (m->nlmsg_type == NLMSG_DONE)
-				return 0;
+				return done_error(m);
 			if (m->nlmsg_type == NLMSG_ERROR)
 				return message_error(m);
 			each(m, context);

@@ -333,7 +333,7 @@ int quarantine_probe(struct quarantine *q)
 	none->count = 0;
 	netlink_begin(&q->nft);
 	put_batch_edge(&q->nft, NFNL_MSG_BATCH_BEGIN);
-	/* If there is a quarantine, the batch ends here and changes nothing. */
+	/* If there is a quarantine, this fails, and the whole batch is as if it had not been. */
 	put_table(&q->nft, NFPROTO_NETDEV, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
 	put_chains(&q->nft, none, nothing);
 	for (int rule = 0; rule < RULES; rule++)

@@ -15,13 +15,16 @@
  * (nudge_send()). The work is the same, only its place is another one.
  *
  * It ends when nobody has wanted a processor for a while, which an idle machine shows at once, or
- * with its limit: of who computes all the time one can expect nothing. Those who are in the middle
- * of something share the processors, so the limit grows with the run queue that is found in the
- * beginning.
+ * with its limit: of who computes all the time one can expect nothing, and who changes memory does
+ * so meanwhile. A crowd that is in the middle of something shares the processors, so its limit
+ * grows with the run queue that is found in the beginning; but of those who come to their end in
+ * it, half have done so long before.
  */
-#define DRAIN_LEAST_MS 24
+#define DRAIN_USUAL_MS 24
+#define DRAIN_CROWD    6 /* for each processor */
 #define DRAIN_EACH_MS  16
 #define DRAIN_MOST_MS  240
+#define DRAIN_HALF_MS  56
 #define DRAIN_LOOK_MS  2
 /* A commit waits for its disk in between. */
 #define DRAIN_IDLE_MS 8
@@ -30,5 +33,8 @@ void drain(void);
 
 /* How long it may last, if so many threads want so many processors in the beginning. */
 unsigned int drain_limit_ms(unsigned int wanted_by, unsigned int processors);
+
+/* Whether they come to their end, after so long: of `first` there were `least` at one look. */
+bool drain_gains(unsigned int lasted_ms, unsigned int first, unsigned int least);
 
 #endif
