@@ -113,10 +113,11 @@ const CASES: Case[] = [
   { program: 'delta-test', memory_mib: 768, cpus: 1, roles: BOTH, loader: '64M@384M' },
   { program: 'poison-test', memory_mib: 512, cpus: 1, roles: ['source'] },
   { program: 'track-test', memory_mib: 768, cpus: 1, roles: ['source'], file_systems: true },
+  { program: 'track-test', memory_mib: 768, cpus: 2, roles: ['source'], file_systems: true },
   {
     program: 'track-test',
     memory_mib: 768,
-    cpus: 2,
+    cpus: 1,
     roles: ['source'],
     file_systems: true,
     bounce: true,

@@ -48,24 +48,44 @@ static void test_steps(void)
 	}
 }
 
-static void test_wanted_by(void)
+static void test_waited_for(void)
 {
 	static const struct {
 		const char *loadavg;
 		unsigned int wanted_by;
+		unsigned int processors;
+		bool waited_for;
 	} cases[] = {
-	    {"0.00 0.01 0.05 1/64 123\n", 0}, /* this thread alone */
-	    {"9.00 9.01 9.05 2/64 123\n", 1},
-	    {"0.00 0.01 0.05 12/64 123\n", 11},
-	    {"0.00 0.01 0.05 0/64 123\n", 0},
-	    {"", 0},
-	    {"0.00 0.01", 0},
+	    {"0.00 0.01 0.05 1/64 123\n", 0, 1, false}, /* this thread alone */
+	    {"9.00 9.01 9.05 2/64 123\n", 1, 1, false}, /* one on the processor afterwards */
+	    {"0.00 0.01 0.05 3/64 123\n", 2, 1, true},
+	    {"0.00 0.01 0.05 3/64 123\n", 2, 2, false},
+	    {"0.00 0.01 0.05 4/64 123\n", 3, 2, true},
+	    {"0.00 0.01 0.05 12/64 123\n", 11, 1, true},
+	    {"0.00 0.01 0.05 0/64 123\n", 0, 1, false},
+	    {"", 0, 1, false},
+	    {"0.00 0.01", 0, 1, false},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		CHECK(processors_wanted_of(cases[i].loadavg) == cases[i].wanted_by, "%.23s",
-		      cases[i].loadavg);
-	CHECK(processors_online() >= 1, "this test runs on a processor");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		unsigned int wanted_by = processors_wanted_of(cases[i].loadavg);
+
+		CHECK(wanted_by == cases[i].wanted_by, "%u: %.23s", wanted_by, cases[i].loadavg);
+		CHECK(processors_fall_short(wanted_by, cases[i].processors) == cases[i].waited_for,
+		      "%u processors, %.23s", cases[i].processors, cases[i].loadavg);
+	}
+}
+
+static bool over(unsigned int lasted_ms, unsigned int idle_ms, unsigned int first,
+		 unsigned int least)
+{
+	const struct draining d = {.limit_ms = drain_limit_ms(first, 1),
+				   .lasted_ms = lasted_ms,
+				   .idle_ms = idle_ms,
+				   .first = first,
+				   .least = least};
+
+	return drain_is_over(&d);
 }
 
 static void test_drain(void)
@@ -80,9 +100,15 @@ static void test_drain(void)
 	CHECK(drain_limit_ms(40, 4) == 10 * DRAIN_EACH_MS, "forty share four");
 	CHECK(drain_limit_ms(1000, 1) == DRAIN_MOST_MS, "too many");
 	CHECK(drain_limit_ms(UINT32_MAX, 1) == DRAIN_MOST_MS, "as many as can be");
-	CHECK(drain_gains(DRAIN_HALF_MS - 1, 10, 10), "it is too soon to tell");
-	CHECK(drain_gains(DRAIN_HALF_MS, 11, 5), "half are through");
-	CHECK(!drain_gains(DRAIN_HALF_MS, 11, 6), "they compute");
+	CHECK(!over(DRAIN_IDLE_MS, 0, 1, 1), "somebody is at work");
+	CHECK(!over(DRAIN_IDLE_MS, DRAIN_IDLE_MS - 1, 1, 0), "nobody, but not for long");
+	CHECK(over(DRAIN_IDLE_MS, DRAIN_IDLE_MS, 1, 0), "nobody for long enough");
+	CHECK(over(DRAIN_USUAL_MS, 0, 1, 1), "the limit, whoever is at work");
+	CHECK(!over(DRAIN_USUAL_MS, 0, 11, 8), "it is another one for a crowd");
+	CHECK(!over(DRAIN_HALF_MS - 1, 0, 11, 11), "too soon to tell what that does");
+	CHECK(!over(DRAIN_HALF_MS, 0, 11, 5), "half are through");
+	CHECK(over(DRAIN_HALF_MS, 0, 11, 6), "they compute");
+	CHECK(over(11 * DRAIN_EACH_MS, 0, 11, 1), "the crowd's limit");
 	drain();
 	lasted_ms = (clock_ns() - begin_ns) / NS_PER_MS;
 	CHECK(lasted_ms >= DRAIN_IDLE_MS && lasted_ms < 10 * DRAIN_MOST_MS, "it ends after %llu ms",
@@ -165,7 +191,7 @@ static void test_starved(void)
 int main(void)
 {
 	test_steps();
-	test_wanted_by();
+	test_waited_for();
 	test_drain();
 	if (geteuid() == 0) {
 		/* The group of this session, which others are in, too. */

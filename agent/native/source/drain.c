@@ -13,26 +13,32 @@ unsigned int drain_limit_ms(unsigned int wanted_by, unsigned int processors)
 	return shared_ms < DRAIN_MOST_MS ? (unsigned int)shared_ms : DRAIN_MOST_MS;
 }
 
-bool drain_gains(unsigned int lasted_ms, unsigned int first, unsigned int least)
+bool drain_is_over(const struct draining *d)
 {
-	return lasted_ms < DRAIN_HALF_MS || least <= first / 2;
+	if (d->idle_ms >= DRAIN_IDLE_MS || d->lasted_ms >= d->limit_ms)
+		return true;
+	return d->lasted_ms >= DRAIN_HALF_MS && d->least > d->first / 2;
 }
 
 void drain(void)
 {
-	uint64_t begin_ns = clock_ns(), busy_ns = begin_ns, now;
-	unsigned int first = processors_wanted_by(), least = first, wanted_by, lasted_ms;
-	unsigned int limit_ms = drain_limit_ms(first, processors_online());
+	uint64_t begin_ns = clock_ns(), busy_ns = begin_ns;
+	const unsigned int first = processors_wanted_by();
+	struct draining d = {
+	    .limit_ms = drain_limit_ms(first, processors_online()), .first = first, .least = first};
 
 	do {
+		unsigned int wanted_by;
+		uint64_t now;
+
 		clock_sleep_ms(DRAIN_LOOK_MS);
 		now = clock_ns();
-		lasted_ms = (unsigned int)((now - begin_ns) / NS_PER_MS);
 		wanted_by = processors_wanted_by();
 		if (wanted_by > 0)
 			busy_ns = now;
-		if (wanted_by < least)
-			least = wanted_by;
-	} while (now - busy_ns < DRAIN_IDLE_MS * NS_PER_MS && lasted_ms < limit_ms &&
-		 drain_gains(lasted_ms, first, least));
+		if (wanted_by < d.least)
+			d.least = wanted_by;
+		d.lasted_ms = (unsigned int)((now - begin_ns) / NS_PER_MS);
+		d.idle_ms = (unsigned int)((now - busy_ns) / NS_PER_MS);
+	} while (!drain_is_over(&d));
 }

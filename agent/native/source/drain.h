@@ -34,7 +34,15 @@ void drain(void);
 /* How long it may last, if so many threads want so many processors in the beginning. */
 unsigned int drain_limit_ms(unsigned int wanted_by, unsigned int processors);
 
-/* Whether they come to their end, after so long: of `first` there were `least` at one look. */
-bool drain_gains(unsigned int lasted_ms, unsigned int first, unsigned int least);
+/* What the looks have shown. */
+struct draining {
+	unsigned int limit_ms;
+	unsigned int lasted_ms;
+	unsigned int idle_ms;	   /* since somebody was seen */
+	unsigned int first, least; /* who wanted a processor: in the beginning, and at fewest */
+};
+
+/* Whether it is over. On numbers alone. */
+bool drain_is_over(const struct draining *draining);
 
 #endif

@@ -77,7 +77,12 @@ unsigned int processors_wanted_by(void)
 								    : 0;
 }
 
+bool processors_fall_short(unsigned int wanted_by, unsigned int processors)
+{
+	return wanted_by > processors;
+}
+
 bool processors_are_waited_for(void)
 {
-	return processors_wanted_by() > processors_online();
+	return processors_fall_short(processors_wanted_by(), processors_online());
 }

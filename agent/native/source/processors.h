@@ -41,6 +41,7 @@ unsigned int processors_wanted_by(void);
 unsigned int processors_wanted_of(const char *loadavg);
 /* Whether there are more of them than processors. */
 bool processors_are_waited_for(void);
+bool processors_fall_short(unsigned int wanted_by, unsigned int processors);
 
 /* 1 at least. */
 unsigned int processors_online(void);
