@@ -17,6 +17,8 @@
 #include "harness.h"
 
 #define CHUNK		(4UL << 20)
+#define SHORT_LEASE_MS	2000
+#define LONG_LEASE_MS	120000
 #define BALLAST		(128UL << 20)
 #define ZERO_PFN	(1ULL << 63)
 
@@ -226,11 +228,41 @@ static uint64_t digest(const char *p, size_t size)
 	return h;
 }
 
+/* The lease was the other machine's. What wakes up from its image is held. */
+static void test_held(int fd)
+{
+	usleep((SHORT_LEASE_MS + 500) * 1000);
+	check(!beats(), "the lease is over, and nothing runs", 0);
+	EXPECT(ioctl(fd, SNAPSHOT_LEASE, SHORT_LEASE_MS), -EPERM);
+	EXPECT(ioctl(fd, SNAPSHOT_FREE, 0), 0);
+	check(!beats(), "nor without the image", 0);
+	EXPECT(ioctl(fd, SNAPSHOT_UNFREEZE, 0), 0);
+	check(beats(), "only by an order", 0);
+}
+
+static int resumed(int fd)
+{
+	struct snapshot_phases p;
+
+	if (patched) {
+		test_held(fd);
+		phases(fd, &p, true);
+		check(reached(&p, SNAPSHOT_PHASE_CREATE_BEGIN, SNAPSHOT_PHASE_CREATE_COPY_BEGIN),
+		      "phases of the creation came along", 0);
+		check(clear(&p, SNAPSHOT_PHASE_CREATE_COPY_END, SNAPSHOT_PHASE_CREATE_END),
+		      "those after the copy did not", 0);
+		check(reached(&p, SNAPSHOT_PHASE_RESTORE_BEGIN, SNAPSHOT_PHASE_RESUME_END),
+		      "phases of the restore", 0);
+	}
+	close(fd);
+	check(beats(), "the machine goes on after the restore", 0);
+	return 0;
+}
+
 static int source(void)
 {
 	char *ballast = mmap(NULL, BALLAST, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	struct snapshot_phases p;
 	uint64_t want, done = 0;
 	int disk, fd;
 	long ret;
@@ -254,25 +286,17 @@ static int source(void)
 	if (disk < 0)
 		fatal(DISK);
 	fd = device(O_RDONLY);
+	if (patched) {
+		EXPECT(ioctl(fd, SNAPSHOT_FREEZE, 0), 0);
+		EXPECT(ioctl(fd, SNAPSHOT_LEASE, SHORT_LEASE_MS), 0);
+	}
 	if (!create(fd)) {
 		/* The image has been restored: this is the new body. */
 		check(digest(ballast, BALLAST) == want, "restored, memory as it was", 0);
-		if (patched) {
-			phases(fd, &p, true);
-			check(reached(&p, SNAPSHOT_PHASE_CREATE_BEGIN,
-				      SNAPSHOT_PHASE_CREATE_COPY_BEGIN),
-			      "phases of the creation came along", 0);
-			check(clear(&p, SNAPSHOT_PHASE_CREATE_COPY_END,
-				    SNAPSHOT_PHASE_CREATE_END),
-			      "those after the copy did not", 0);
-			check(reached(&p, SNAPSHOT_PHASE_RESTORE_BEGIN,
-				      SNAPSHOT_PHASE_RESUME_END),
-			      "phases of the restore", 0);
-		}
-		close(fd);
-		check(beats(), "the machine goes on after the restore", 0);
-		return 0;
+		return resumed(fd);
 	}
+	if (patched)
+		EXPECT(ioctl(fd, SNAPSHOT_LEASE, LONG_LEASE_MS), 0);
 	while ((ret = move(fd, true, io + PAGE * !done, CHUNK - PAGE * !done,
 			   patched ? CHUNK : PAGE)) > 0) {
 		if (!done)
@@ -293,126 +317,7 @@ static int source(void)
 	return 0;
 }
 
-static char *image;
-static uint64_t size;
-
-/* The part of struct swsusp_info that follows uts, version and padding. */
-static uint64_t *header(unsigned int field)
-{
-	return (void *)(image + 400 + 8 * field);
-}
-
-/* Loads @image up to @upto bytes; the device's last word on it. */
-static long load(int fd, uint64_t upto)
-{
-	return move(fd, false, image, upto, CHUNK);
-}
-
-static void refused(const char *what, long want)
-{
-	int fd = device(O_WRONLY);
-	double start = now();
-	uint64_t done = 0;
-	long ret = 0, again;
-
-	/* A page a call, so that the error is not hidden by what went before it. */
-	for (; done < size; done += (uint64_t)ret) {
-		ret = result(write(fd, image + done, PAGE));
-		if (ret <= 0)
-			break;
-	}
-	printf("# %s: stopped after %llu pages, %.0f ms\n", what,
-	       (unsigned long long)done / PAGE, (now() - start) * 1e3);
-	check(ret == want, what, ret);
-	again = result(write(fd, image, PAGE));
-	check(again == want, " and again", again);
-	ioctl(fd, SNAPSHOT_FREEZE, 0);
-	again = result(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0));
-	check(again == want, " and by the restore", again);
-	close(fd);
-}
-
-static void test_hostile(void)
-{
-	uint64_t *pfns = (void *)(image + PAGE), keep, last, meta, *entry;
-	int fd;
-
-	last = *header(3) - *header(2) - 1;	/* metadata pages */
-	meta = last;
-	printf("# %llu pages, %llu of data, %llu of metadata\n",
-	       (unsigned long long)*header(3), (unsigned long long)*header(2),
-	       (unsigned long long)meta);
-
-	keep = *header(0);
-	*header(0) = keep + 1;
-	refused("other memory size", -EPERM);
-	*header(0) = keep;
-
-	keep = *header(3);
-	*header(3) = *header(2) + 1;
-	refused("no metadata", -EPERM);
-	*header(3) = 1;
-	refused("metadata below zero", -EPERM);
-	*header(3) = ~0ULL;
-	refused("metadata without end", -EPERM);
-	*header(3) = keep;
-
-	keep = *header(2);
-	*header(2) = 0;
-	refused("no data", -EPERM);
-	*header(2) = 1ULL << 31;
-	*header(3) += *header(2) - keep;
-	refused("data without end", -EPERM);
-	*header(3) -= *header(2) - keep;
-	*header(2) = keep - 1;
-	*header(3) -= 1;
-	refused("a page too many", -EINVAL);
-	*header(2) = keep + 1;
-	*header(3) += 2;
-	refused("a page too few", -EINVAL);
-	*header(2) = keep;
-	*header(3) -= 1;
-
-	keep = pfns[0];
-	pfns[0] = 1ULL << 40;
-	refused("page frame that does not exist", -EFAULT);
-	pfns[0] = 0xa0;
-	refused("page frame that is not RAM", -EFAULT);
-	pfns[0] = keep;
-
-	/* The same page frame twice: the bitmap ends before the image does. */
-	entry = pfns;
-	while (entry[0] & ZERO_PFN || entry[1] & ZERO_PFN)
-		entry++;
-	keep = entry[1];
-	entry[1] = entry[0];
-	refused("page frame named twice", -EFAULT);
-	entry[1] = keep;
-
-	fd = device(O_WRONLY);
-	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -EPERM);
-	EXPECT(ioctl(fd, SNAPSHOT_FREEZE, 0), 0);
-	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -EPERM);
-	EXPECT(load(fd, PAGE), (long)PAGE);
-	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -EPERM);
-	EXPECT(ioctl(fd, SNAPSHOT_FREE, 0), 0);
-	EXPECT(load(fd, size / 2 / PAGE * PAGE), (long)(size / 2 / PAGE * PAGE));
-	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -ENODATA);
-	EXPECT(write(fd, image, PAGE), -ENODATA);
-	EXPECT(ioctl(fd, SNAPSHOT_FREE, 0), 0);
-	EXPECT(load(fd, size - 1), (long)size - 1);
-	EXPECT(ioctl(fd, SNAPSHOT_ATOMIC_RESTORE, 0), -ENODATA);
-	close(fd);
-
-	/* Called off, then gone on with. */
-	fd = device(O_WRONLY);
-	EXPECT(load(fd, size / 2), (long)(size / 2));
-	EXPECT(ioctl(fd, SNAPSHOT_FREEZE, 0), 0);
-	EXPECT(ioctl(fd, SNAPSHOT_UNFREEZE, 0), 0);
-	EXPECT(move(fd, false, image + size / 2, PAGE, 100), (long)PAGE);
-	close(fd);
-	check(beats(), "the standby goes on", 0);
-}
+#include "snapshot-hostile.h"
 
 static int target(void)
 {

@@ -7,20 +7,7 @@
 #define SNAPSHOT_TRACK_BOUNCE_H
 
 #include "track.h"
-#include <sys/klog.h>
-
-#define KERNEL_LOG_READ_ALL	3	/* of syslog(2) */
-#define KERNEL_LOG_BYTES	(1UL << 18)
-
-static const char *kernel_log(void)
-{
-	static char log[KERNEL_LOG_BYTES + 1];
-	int n = klogctl(KERNEL_LOG_READ_ALL, log, KERNEL_LOG_BYTES);
-
-	must(n >= 0, "klogctl");
-	log[n] = '\0';
-	return log;
-}
+#include "kernel-log.h"
 
 /* Where the kernel has said that they are. */
 static bool find_bounce_buffers(uint64_t *from, uint64_t *to)

@@ -25,6 +25,7 @@ const BUSYBOX = '/usr/bin/busybox';
 const MKE2FS = '/usr/sbin/mke2fs';
 const PROGRAMS = [
   'snapshot-test',
+  'hold-test',
   'delta-test',
   'poison-test',
   'track-test',
@@ -107,6 +108,8 @@ function checkOutput(t: Test, role: string, output: string): void {
 const BOTH = ['source', 'target'] as const;
 const CASES: Case[] = [
   { program: 'snapshot-test', memory_mib: 1024, cpus: 1, roles: BOTH },
+  { program: 'hold-test', memory_mib: 512, cpus: 1, roles: BOTH },
+  { program: 'hold-test', memory_mib: 512, cpus: 2, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 1, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH },
   { program: 'delta-test', memory_mib: 768, cpus: 2, roles: BOTH, loader: '96M' },
