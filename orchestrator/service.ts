@@ -13,7 +13,9 @@ import { fence } from './fence/fence.ts';
 import { toListenError } from './listen.ts';
 import { FileStore } from './store/file-store.ts';
 import type { Store } from './store/store.ts';
+import { answerClaim } from './workflow/claim.ts';
 import { EventLog } from './workflow/events.ts';
+import { watchLooseEnds } from './workflow/loose-ends.ts';
 import { endUnfinished } from './workflow/restart.ts';
 import { PATIENCE, type Site } from './workflow/site.ts';
 import { answerStranger, resolveWaiting } from './workflow/standing.ts';
@@ -38,6 +40,7 @@ export function makeService(
   const registry = new Registry(config, {
     onStranger: (link) => answerStranger(site, link),
     onWaiting: (standby) => resolve(site, standby),
+    onClaim: (standby, claim) => answerClaim(site, standby, claim),
   });
   const site: Site = {
     config,
@@ -88,6 +91,7 @@ export async function startOrchestrator(
     await removeStaleSocket(socket_path);
     apps.push(await listen(service, { path: socket_path }, socket_path, undo));
   }
+  undo.defer(watchLooseEnds(service.site));
   undo.defer(() => service.workflow.close());
   log.info({ control: service.control.port, rest: port, socket_path }, 'orchestrator is ready');
   const running = undo.move();

@@ -26,13 +26,14 @@ interface Suite {
   run: (match: RegExp | undefined) => Promise<Tally>;
 }
 
-const SUITE_NAMES = ['lint', 'unit', 'native', 'patches', 'e2e'] as const;
+const SUITE_NAMES = ['lint', 'unit', 'native', 'model', 'patches', 'e2e'] as const;
 type SuiteName = (typeof SUITE_NAMES)[number];
 
 const SUITES: Suite[] = [
   { name: 'lint', what: 'style, types and generated files', run: lint },
   { name: 'unit', what: 'each part of the control plane by itself', run: unit },
   { name: 'native', what: 'the helpers of the frozen phase, with sanitizers too', run: native },
+  { name: 'model', what: 'the hand-off explored to its end, and mistakes in it found', run: model },
   { name: 'patches', what: 'the kernel series applies and keeps the kernel style', run: patches },
   { name: 'e2e', what: 'migrations between emulated machines', run: endToEnd },
 ];
@@ -102,6 +103,10 @@ async function native(): Promise<Tally> {
   );
   await inParallel(jobs, jobs.length, total, addTally);
   return total;
+}
+
+async function model(): Promise<Tally> {
+  return await tapFile('test/model/model.test.ts', 'model', 10 * MINUTE_MS);
 }
 
 async function patches(): Promise<Tally> {

@@ -51,6 +51,9 @@ export type ErrorCode =
   | 'restarted'
   | 'not-converging'
   | 'window-overrun'
+  | 'lease-ended'
+  | 'source-reset'
+  | 'ownership-unclear'
   | 'target-silent'
   | 'record-failed'
   | 'commit-unanswered'
@@ -124,6 +127,9 @@ export const ERRORS: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   'restarted': { number: 60, http: 502, exit: 4, owner: 'source', title: 'The orchestrator was restarted before commit; the source thawed itself.', remedy: 'Try again.' },
   'not-converging': { number: 61, http: 409, exit: 4, owner: 'source', title: 'Memory changes too fast for the downtime limit; the source runs on.', remedy: 'Allow more with --downtime-limit or --max-rounds, let services be slowed down with --throttle, wait for a quieter time, or give the machines a faster link.' },
   'window-overrun': { number: 62, http: 504, exit: 4, owner: 'source', title: 'The window lasted three times as long as predicted; the source thawed itself.', remedy: 'Look at the report for the phase that was slow, then try again.' },
+  'lease-ended': { number: 63, http: 504, exit: 4, owner: 'source', title: 'The source\'s helper did not go on in time, so its kernel thawed the machine.', remedy: 'Look at the console and the load of the source\'s processors; try again.' },
+  'source-reset': { number: 64, http: 502, exit: 4, owner: 'source', title: 'The source was reset in the window: it runs again, without what it had in memory.', remedy: 'Look at why it was reset; connections are lost, as after a power failure.' },
+  'ownership-unclear': { number: 65, http: 409, exit: 3, owner: 'source', title: 'The disk does not say that the source owns it, or cannot be written.', remedy: '`pmsm-freeze owner` on the source shows what it says; docs/recovery.md walks through it.' },
   'target-silent': { number: 70, http: 502, exit: 5, owner: 'in-doubt', title: 'The target did not report after the jump, and nothing could confirm that it is off.', remedy: 'Neither machine runs. Make certain that the target is powered off, then decide; docs/recovery.md walks through it.' },
   'record-failed': { number: 71, http: 500, exit: 5, owner: 'in-doubt', title: 'The orchestrator could not write its record after commit.', remedy: 'Free space on the orchestrator\'s disk; neither machine runs until a person decides, see docs/recovery.md.' },
   'commit-unanswered': { number: 72, http: 502, exit: 5, owner: 'in-doubt', title: 'The source did not answer the commit.', remedy: 'It may have given up or thawed: look at its console, see docs/recovery.md.' },

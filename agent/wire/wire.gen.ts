@@ -56,6 +56,14 @@ export const ROUND_STATE_VALUES = {
 } as const;
 export type RoundState = keyof typeof ROUND_STATE_VALUES;
 
+/** what the records say of a machine that asks */
+export const OWNERSHIP_VALUES = {
+  yours: 1,
+  another: 2,
+  undecided: 3,
+} as const;
+export type Ownership = keyof typeof OWNERSHIP_VALUES;
+
 /** first frame of either side on every connection */
 export interface HelloMessage {
   type: 'hello';
@@ -151,6 +159,26 @@ export interface WaitingMessage {
   attempt: string;
   /** generation of that attempt */
   generation: bigint;
+}
+
+/** a machine has booted and finds on its disk that this attempt was under way: does it own the state? Asked again as long as that is undecided */
+export interface ClaimMessage {
+  type: 'claim';
+  /** attempt id of the record on the disk */
+  attempt: string;
+  /** generation of that attempt */
+  generation: bigint;
+}
+
+/** the answer to claim, by the durable records alone */
+export interface OwnedMessage {
+  type: 'owned';
+  /** attempt id */
+  attempt: string;
+  /** generation of the attempt */
+  generation: bigint;
+  /** whether the machine that asks may boot from the disk */
+  ownership: Ownership;
 }
 
 /** the target has loaded the whole image and every digest agreed */
@@ -514,6 +542,8 @@ export type Message =
   | ReservedMessage
   | AbortMessage
   | WaitingMessage
+  | ClaimMessage
+  | OwnedMessage
   | ReadyMessage
   | JumpMessage
   | NotJumpedMessage
@@ -554,6 +584,7 @@ export const ENUMS = {
   release_action: RELEASE_ACTION_VALUES,
   engine: ENGINE_VALUES,
   round_state: ROUND_STATE_VALUES,
+  ownership: OWNERSHIP_VALUES,
 } as const;
 
 export type EnumName = keyof typeof ENUMS;
@@ -721,6 +752,34 @@ export const LAYOUT: Readonly<Record<MessageType, MessageLayout>> = {
     fields: [
       { name: 'attempt', kind: 'hex', offset: 0, bytes: 16 },
       { name: 'generation', kind: 'u64', offset: 16, bytes: 8 },
+    ],
+    tail: null,
+  },
+  claim: {
+    name: 'claim',
+    number: 18,
+    link: 'control',
+    from: ['standby'],
+    fixed_bytes: 24,
+    max_payload_bytes: 24,
+    fields: [
+      { name: 'attempt', kind: 'hex', offset: 0, bytes: 16 },
+      { name: 'generation', kind: 'u64', offset: 16, bytes: 8 },
+    ],
+    tail: null,
+  },
+  owned: {
+    name: 'owned',
+    number: 19,
+    link: 'control',
+    from: ['orchestrator'],
+    fixed_bytes: 32,
+    max_payload_bytes: 32,
+    fields: [
+      { name: 'attempt', kind: 'hex', offset: 0, bytes: 16 },
+      { name: 'generation', kind: 'u64', offset: 16, bytes: 8 },
+      { name: 'ownership', kind: 'enum', offset: 24, bytes: 1, enum: 'ownership' },
+      { name: 'reserved', kind: 'zero', offset: 25, bytes: 7 },
     ],
     tail: null,
   },

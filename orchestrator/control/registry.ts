@@ -23,6 +23,8 @@ interface Callbacks {
   onStranger: (link: Link) => void;
   /** A standby says that it holds nothing of any attempt. */
   onWaiting: (standby: Standby) => void;
+  /** A machine that has booted asks whether it owns the state of an attempt. */
+  onClaim: (standby: Standby, claim: MessageOf<'claim'>) => void;
 }
 
 export class Registry {
@@ -124,6 +126,7 @@ export class Registry {
 
   #hear(standby: Standby, message: Message): void {
     if (message.type === 'facts') standby.facts = parseFacts(message.json);
+    if (message.type === 'claim') this.#callbacks.onClaim(standby, message);
     if (message.type !== 'waiting') return;
     standby.waiting = true;
     for (const attempt of this.#attempts.values()) {

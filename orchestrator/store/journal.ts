@@ -8,7 +8,9 @@
  *   was acknowledged is never torn.
  * - The disk is full: what was written of the batch is cut off again, the callers are told, and the
  *   journal goes on once there is space.
- * - fdatasync fails: nobody knows what is on the disk, so the journal takes nothing any more.
+ * - fdatasync fails: nobody knows what is on the disk, so the journal takes nothing any more. The batch
+ *   is cut off as far as that goes, since a decision that its caller was refused must not be found at
+ *   the next start.
  */
 import { type FileHandle, open, rename, statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -119,10 +121,21 @@ export class Journal {
       if (batch.some((pending) => pending.durable)) await this.#file.datasync();
     } catch (error) {
       this.#broken = diskError(error, 'the disk did not confirm a record');
+      await this.#forget();
       return this.#broken;
     }
     this.#size_bytes += data.length;
     return undefined;
+  }
+
+  /** What a disk makes of it that has just failed, nobody can say. */
+  async #forget(): Promise<void> {
+    try {
+      await this.#file.truncate(this.#size_bytes);
+      await this.#file.datasync();
+    } catch {
+      // The journal is broken already.
+    }
   }
 
   /** Takes half a batch back, so that the next line does not continue it. */

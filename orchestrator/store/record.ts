@@ -21,6 +21,7 @@ export const STATES = [
   'frozen',
   'committed',
   'going',
+  'releasing',
   'aborting',
   'fencing',
   'reverting',
@@ -33,8 +34,10 @@ export const STATES = [
 /**
  * The one decision that is durable before its order leaves this process: `commit` takes the right to
  * thaw from the source, `go` gives it to the target, `source` gives it back to the source for good.
+ * `release` comes after `go`, when the target was heard to run: from there on the source is of no
+ * use to anybody.
  */
-export const DECISIONS = ['none', 'commit', 'go', 'source'] as const;
+export const DECISIONS = ['none', 'commit', 'go', 'release', 'source'] as const;
 
 export const OptionsSchema = z.object({
   codec: z.enum(CODEC_CHOICES).default('auto'),

@@ -105,6 +105,8 @@ export class Attempt {
   fence_detail = '';
   /** After a failure: whether the source was heard to run again. */
   source_runs: boolean | undefined;
+  /** The source was reset, and was told that it may boot from its disk: its memory is lost. */
+  source_booted = false;
   cancelled = false;
   /** What ended the attempt, once something has. */
   failure: PmsmError | undefined;

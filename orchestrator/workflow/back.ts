@@ -66,7 +66,12 @@ async function untilSourceRuns(
   }, AGENT_POLL_MS);
   try {
     return await attempt.until('the source to thaw', wait_ms, () =>
-      attempt.source.said('thawed') || agentAnswers || endedUnfrozen(attempt) ? true : undefined,
+      attempt.source.said('thawed') ||
+      agentAnswers ||
+      attempt.source_booted ||
+      endedUnfrozen(attempt)
+        ? true
+        : undefined,
     );
   } catch (error) {
     const late = toPmsmError(error);

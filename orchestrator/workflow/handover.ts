@@ -97,9 +97,17 @@ export async function thaw(site: Site, attempt: Attempt): Promise<void> {
   await attempt.until('the digests of memory', CHECK_MS, () => attempt.check.result());
 }
 
-/** The machine has moved already: what fails here is told, and changes nothing. */
+/**
+ * The machine has moved already: what fails here is told, and changes nothing. Until the record says
+ * that the target runs, the source is the last copy, and stays.
+ */
 export async function release(site: Site, attempt: Attempt): Promise<void> {
   const action = site.config.release_action;
+  try {
+    await transition(site.store, attempt.id, 'going', 'releasing', { decision: 'release' });
+  } catch (error) {
+    throw new PmsmError('release-unconfirmed', toPmsmError(error).message, { cause: error });
+  }
   attempt.source.order({ type: 'release', ...attempt.key, action });
   await attempt.until(
     'the vacated source',

@@ -8,7 +8,8 @@ import { isBeforeCommit, isFinal, type Outcome, ownerIn, transition } from './st
 /**
  * The durable decision alone says how each ends. Without `commit` the source has thawed by itself.
  * After `go` the target owns the state, whether it was heard or not. In between it is in doubt: the
- * order to jump may have been sent or not. `standing.ts` answers the peers that come back.
+ * order to jump may have been sent or not. `standing.ts` answers the peers that come back, and
+ * `loose-ends.ts` asks those that do not.
  */
 export async function endUnfinished(store: Store, events: EventLog): Promise<Migration[]> {
   const ended: Migration[] = [];
@@ -29,14 +30,9 @@ async function endOne(store: Store, migration: Migration): Promise<Migration> {
     const end = endAs(migration, 'rolled-back', 'restarted');
     return await transition(store, id, 'aborting', 'rolled-back', end);
   }
-  if (state === 'going') {
-    return await transition(
-      store,
-      id,
-      state,
-      'moved',
-      endAs(migration, 'moved', 'thaw-unconfirmed'),
-    );
+  if (state === 'going' || state === 'releasing') {
+    const code = state === 'going' ? 'thaw-unconfirmed' : 'release-unconfirmed';
+    return await transition(store, id, state, 'moved', endAs(migration, 'moved', code));
   }
   const end = endAs(migration, 'in-doubt', 'restarted-in-doubt');
   return await transition(store, id, state, 'in-doubt', end);

@@ -157,7 +157,7 @@ async function withHelpersWords(
 /** Which final state the one that was reached leads to. */
 function outcomeOf(state: State, attempt: Attempt, failedIn: PhaseName | undefined): Outcome {
   if (isFinal(state)) return state;
-  if (state === 'going') return 'moved';
+  if (state === 'going' || state === 'releasing') return 'moved';
   if (state === 'aborting') return failedIn && HARMLESS.has(failedIn) ? 'refused' : 'rolled-back';
   if (state === 'reverting') return attempt.source_runs ? 'rolled-back' : 'in-doubt';
   return 'in-doubt';
@@ -197,6 +197,10 @@ function finalError(attempt: Attempt, outcome: Outcome): PmsmError | undefined {
 function addWarnings(attempt: Attempt, outcome: Outcome): void {
   const { failure, source_runs, migration, warnings } = attempt;
   if (failure?.code === 'release-unconfirmed') warnings.push(faultOf(failure));
+  if (attempt.source_booted) {
+    const detail = 'it boots from its disk, as after a power failure';
+    warnings.push({ code: 'source-reset', detail });
+  }
   if (outcome === 'rolled-back' && source_runs === false) {
     const { stall_ms } = migration.options;
     const detail = `the source was not heard since; it thaws by itself within ${stall_ms} ms`;

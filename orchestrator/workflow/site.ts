@@ -14,9 +14,16 @@ export interface Patience {
   waiting_ms: number;
   /** For the helper's process to end once its machine runs again. */
   helper_ends_ms: number;
+  /** Between two looks after what was recorded without a word of those concerned. */
+  look_ms: number;
 }
 
-export const PATIENCE: Patience = { thawed_ms: 3000, waiting_ms: 5000, helper_ends_ms: 4000 };
+export const PATIENCE: Patience = {
+  thawed_ms: 3000,
+  waiting_ms: 5000,
+  helper_ends_ms: 4000,
+  look_ms: 5000,
+};
 
 /** All that a phase may use. */
 export interface Site {

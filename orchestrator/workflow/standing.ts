@@ -53,7 +53,7 @@ export function standingOrder(
     if (record.decision === 'none') {
       return { type: 'abort', ...key, code: new PmsmError('restarted').number };
     }
-    if (record.decision !== 'go') return undefined;
+    if (record.decision !== 'release') return undefined;
     return { type: 'release', ...key, action: site.config.release_action };
   }
   if (role === 'standby') {
@@ -62,18 +62,37 @@ export function standingOrder(
     const code = new PmsmError('restarted').number;
     return useless ? { type: 'abort', ...key, code } : undefined;
   }
-  if (role === 'resumed' && record.decision === 'go')
-    return { type: 'go', ...key, realtime_ns: 0n };
+  const goes = record.decision === 'go' || record.decision === 'release';
+  if (role === 'resumed' && goes) return { type: 'go', ...key, realtime_ns: 0n };
   return undefined;
 }
 
 async function hear(site: Site, id: string, link: Link, message: Message): Promise<void> {
-  if (message.type !== 'thawed' || message.attempt !== id || link.hello?.role !== 'source') return;
-  await resolveThawed(site, id);
+  if (message.type !== 'thawed' || message.attempt !== id) return;
+  if (link.hello?.role === 'source') await resolveThawed(site, id);
+  else await releaseLate(site, id);
+}
+
+/** The target was heard to run, after its migration had ended here: now the source may be let go. */
+export async function releaseLate(site: Site, id: string): Promise<void> {
+  const record = site.store.get(id);
+  if (record?.state !== 'moved' || record.decision !== 'go') return;
+  await transition(site.store, id, 'moved', 'moved', { decision: 'release' });
+  site.events.add(id, 'note', { released: 'the target runs' });
+  tellSource(site, id);
+}
+
+/** What the record says now; a source that is not connected hears it when it connects. */
+function tellSource(site: Site, id: string): void {
+  const record = site.store.get(id);
+  const order = record && standingOrder(site, record, 'source');
+  for (const link of site.registry.strangers(id)) {
+    if (order && link.hello?.role === 'source') link.send(order);
+  }
 }
 
 /** The source that owns the state runs again: the doubt is over. */
-async function resolveThawed(site: Site, id: string): Promise<void> {
+export async function resolveThawed(site: Site, id: string): Promise<void> {
   const record = site.store.get(id);
   if (record?.state !== 'in-doubt' || record.decision !== 'source') return;
   const report = record.report && {
@@ -116,9 +135,6 @@ export async function resolveByPerson(site: Site, id: string): Promise<Migration
 async function giveToSource(site: Site, { id }: Migration, why: string): Promise<Migration> {
   const record = await transition(site.store, id, 'in-doubt', 'in-doubt', { decision: 'source' });
   site.events.add(id, 'note', { resolved: why });
-  const order = standingOrder(site, record, 'source');
-  for (const link of site.registry.strangers(id)) {
-    if (order && link.hello?.role === 'source') link.send(order);
-  }
+  tellSource(site, id);
   return record;
 }

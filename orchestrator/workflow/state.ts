@@ -1,8 +1,8 @@
 /**
  * The states of a migration and who may run in each.
  *
- *     planned -> preparing -> frozen -> committed -> going -> moved
- *         \          \          \          |  \
+ *     planned -> preparing -> frozen -> committed -> going -> releasing -> moved
+ *         \          \          \          |  \         \______________^
  *          +----------+----------+         |   +-> fencing --+--> in-doubt
  *                     |                    |       |         |    ^   |
  *                  aborting                +--> reverting <--+    |   |
@@ -16,7 +16,9 @@
  * entered when the target is known not to. From `fencing` there is no way to `going`: once the
  * target may be under its fence, a late `alive` changes nothing. In `in-doubt` the decision for the
  * source can still be recorded, when the target proves that it does not hold the image any more;
- * the doubt ends in `rolled-back` once the source is heard to run.
+ * the doubt ends in `rolled-back` once the source is heard to run. The source is let go in `releasing`,
+ * when the target was heard to run. If it was not, the migration ends as `moved` all the same, since
+ * nobody else may run any more; then that can be recorded later.
  */
 import type { Owner } from '../../agent/wire/phases.gen.ts';
 import type { Migration, State } from '../store/record.ts';
@@ -27,11 +29,12 @@ const NEXT: Readonly<Record<State, readonly State[]>> = {
   preparing: ['frozen', 'aborting'],
   frozen: ['committed', 'aborting'],
   committed: ['going', 'fencing', 'reverting', 'in-doubt'],
-  going: ['moved'],
+  going: ['releasing', 'moved'],
+  releasing: ['moved'],
   aborting: ['refused', 'rolled-back'],
   fencing: ['reverting', 'in-doubt'],
   reverting: ['rolled-back', 'in-doubt'],
-  moved: [],
+  moved: ['moved'],
   'rolled-back': [],
   refused: [],
   'in-doubt': ['in-doubt', 'rolled-back'],
@@ -56,7 +59,7 @@ export function isBeforeCommit(state: State): boolean {
 
 /** Who runs, or may run, while a migration is in this state. */
 export function ownerIn(state: State): Owner {
-  if (state === 'going' || state === 'moved') return 'target';
+  if (state === 'going' || state === 'releasing' || state === 'moved') return 'target';
   const doubtful = state === 'committed' || state === 'fencing' || state === 'in-doubt';
   return doubtful ? 'in-doubt' : 'source';
 }

@@ -204,6 +204,39 @@ static inline const char *pmsm_round_state_name(uint64_t value)
 	}
 }
 
+/* what the records say of a machine that asks */
+enum pmsm_ownership {
+	PMSM_OWNERSHIP_YOURS = 1,
+	PMSM_OWNERSHIP_ANOTHER = 2,
+	PMSM_OWNERSHIP_UNDECIDED = 3,
+};
+
+static inline bool pmsm_ownership_ok(uint64_t value)
+{
+	switch (value) {
+	case 1:
+	case 2:
+	case 3:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static inline const char *pmsm_ownership_name(uint64_t value)
+{
+	switch (value) {
+	case 1:
+		return "yours";
+	case 2:
+		return "another";
+	case 3:
+		return "undecided";
+	default:
+		return "unknown";
+	}
+}
+
 enum pmsm_message {
 	PMSM_MSG_HELLO = 1, /* first frame of either side on every connection */
 	PMSM_MSG_ERROR = 2, /* the sender gives the attempt up; the connection ends */
@@ -214,6 +247,8 @@ enum pmsm_message {
 	PMSM_MSG_RESERVED = 12, /* the standby listens */
 	PMSM_MSG_ABORT = 13, /* the orchestrator ends the attempt before commit: a source thaws, a standby drops what it has and waits again */
 	PMSM_MSG_WAITING = 14, /* the standby waits (again) and holds nothing of any attempt */
+	PMSM_MSG_CLAIM = 18, /* a machine has booted and finds on its disk that this attempt was under way: does it own the state? Asked again as long as that is undecided */
+	PMSM_MSG_OWNED = 19, /* the answer to claim, by the durable records alone */
 	PMSM_MSG_READY = 15, /* the target has loaded the whole image and every digest agreed */
 	PMSM_MSG_JUMP = 16, /* the orchestrator orders the jump; sent only after given_up */
 	PMSM_MSG_NOT_JUMPED = 17, /* the standby's kernel refused; the standby has dropped the image and cannot jump any more */
@@ -361,6 +396,28 @@ struct pmsm_msg_waiting {
 _Static_assert(sizeof(struct pmsm_msg_waiting) == 24, "size of pmsm_msg_waiting");
 _Static_assert(offsetof(struct pmsm_msg_waiting, attempt) == 0, "offset of pmsm_msg_waiting.attempt");
 _Static_assert(offsetof(struct pmsm_msg_waiting, generation) == 16, "offset of pmsm_msg_waiting.generation");
+
+/* a machine has booted and finds on its disk that this attempt was under way: does it own the state? Asked again as long as that is undecided */
+struct pmsm_msg_claim {
+	uint8_t attempt[16]; /* attempt id of the record on the disk */
+	uint64_t generation; /* generation of that attempt */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_claim) == 24, "size of pmsm_msg_claim");
+_Static_assert(offsetof(struct pmsm_msg_claim, attempt) == 0, "offset of pmsm_msg_claim.attempt");
+_Static_assert(offsetof(struct pmsm_msg_claim, generation) == 16, "offset of pmsm_msg_claim.generation");
+
+/* the answer to claim, by the durable records alone */
+struct pmsm_msg_owned {
+	uint8_t attempt[16]; /* attempt id */
+	uint64_t generation; /* generation of the attempt */
+	uint8_t ownership; /* whether the machine that asks may boot from the disk */
+	uint8_t reserved[7]; /* zero */
+} __attribute__((packed));
+_Static_assert(sizeof(struct pmsm_msg_owned) == 32, "size of pmsm_msg_owned");
+_Static_assert(offsetof(struct pmsm_msg_owned, attempt) == 0, "offset of pmsm_msg_owned.attempt");
+_Static_assert(offsetof(struct pmsm_msg_owned, generation) == 16, "offset of pmsm_msg_owned.generation");
+_Static_assert(offsetof(struct pmsm_msg_owned, ownership) == 24, "offset of pmsm_msg_owned.ownership");
+_Static_assert(offsetof(struct pmsm_msg_owned, reserved) == 25, "offset of pmsm_msg_owned.reserved");
 
 /* the target has loaded the whole image and every digest agreed */
 struct pmsm_msg_ready {
@@ -750,6 +807,10 @@ static inline const char *pmsm_message_name(uint16_t type)
 		return "abort";
 	case 14:
 		return "waiting";
+	case 18:
+		return "claim";
+	case 19:
+		return "owned";
 	case 15:
 		return "ready";
 	case 16:
@@ -825,6 +886,8 @@ static inline bool pmsm_message_known(uint16_t type)
 	case PMSM_MSG_RESERVED:
 	case PMSM_MSG_ABORT:
 	case PMSM_MSG_WAITING:
+	case PMSM_MSG_CLAIM:
+	case PMSM_MSG_OWNED:
 	case PMSM_MSG_READY:
 	case PMSM_MSG_JUMP:
 	case PMSM_MSG_NOT_JUMPED:
@@ -880,6 +943,10 @@ static inline size_t pmsm_fixed_bytes(uint16_t type)
 		return 32;
 	case PMSM_MSG_WAITING:
 		return 24;
+	case PMSM_MSG_CLAIM:
+		return 24;
+	case PMSM_MSG_OWNED:
+		return 32;
 	case PMSM_MSG_READY:
 		return 48;
 	case PMSM_MSG_JUMP:
@@ -965,6 +1032,10 @@ static inline size_t pmsm_max_payload_bytes(uint16_t type)
 		return 32;
 	case PMSM_MSG_WAITING:
 		return 24;
+	case PMSM_MSG_CLAIM:
+		return 24;
+	case PMSM_MSG_OWNED:
+		return 32;
 	case PMSM_MSG_READY:
 		return 48;
 	case PMSM_MSG_JUMP:
@@ -1078,6 +1149,9 @@ static inline bool pmsm_fields_ok(uint16_t type, const void *payload)
 		return pmsm_all_zero(at + 26, 6);
 	case PMSM_MSG_ABORT:
 		return pmsm_all_zero(at + 28, 4);
+	case PMSM_MSG_OWNED:
+		return pmsm_ownership_ok(at[24]) &&
+		       pmsm_all_zero(at + 25, 7);
 	case PMSM_MSG_NOT_JUMPED:
 		return pmsm_all_zero(at + 28, 4);
 	case PMSM_MSG_PREPARED:
@@ -1362,6 +1436,9 @@ enum pmsm_error_code {
 	PMSM_E_RESTARTED = 60,
 	PMSM_E_NOT_CONVERGING = 61,
 	PMSM_E_WINDOW_OVERRUN = 62,
+	PMSM_E_LEASE_ENDED = 63,
+	PMSM_E_SOURCE_RESET = 64,
+	PMSM_E_OWNERSHIP_UNCLEAR = 65,
 	PMSM_E_TARGET_SILENT = 70,
 	PMSM_E_RECORD_FAILED = 71,
 	PMSM_E_COMMIT_UNANSWERED = 72,
@@ -1476,6 +1553,12 @@ static inline const char *pmsm_error_name(uint32_t code)
 		return "not-converging";
 	case 62:
 		return "window-overrun";
+	case 63:
+		return "lease-ended";
+	case 64:
+		return "source-reset";
+	case 65:
+		return "ownership-unclear";
 	case 70:
 		return "target-silent";
 	case 71:
@@ -1606,6 +1689,12 @@ static inline const char *pmsm_error_title(uint32_t code)
 		return "Memory changes too fast for the downtime limit; the source runs on.";
 	case 62:
 		return "The window lasted three times as long as predicted; the source thawed itself.";
+	case 63:
+		return "The source's helper did not go on in time, so its kernel thawed the machine.";
+	case 64:
+		return "The source was reset in the window: it runs again, without what it had in memory.";
+	case 65:
+		return "The disk does not say that the source owns it, or cannot be written.";
 	case 70:
 		return "The target did not report after the jump, and nothing could confirm that it is off.";
 	case 71:

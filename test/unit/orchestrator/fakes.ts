@@ -18,7 +18,7 @@ import { NO_ATTEMPT, phaseNumber } from '../../../agent/wire/messages.ts';
 import type { PhaseName } from '../../../agent/wire/phases.gen.ts';
 import type { Message, MessageType, Role } from '../../../agent/wire/wire.gen.ts';
 import { AgentClient } from '../../../orchestrator/agent-client.ts';
-import { type Config, parseConfig } from '../../../orchestrator/config.ts';
+import { type Config, type Machine, parseConfig } from '../../../orchestrator/config.ts';
 import type { Overrides, RunningOrchestrator } from '../../../orchestrator/service.ts';
 import { startOrchestrator } from '../../../orchestrator/service.ts';
 import { type Migration, OptionsSchema } from '../../../orchestrator/store/record.ts';
@@ -371,8 +371,10 @@ class FakeAgents extends AgentClient {
     return this.#view(id, failed ? 'failed' : 'rolled-back');
   }
 
-  override async answers(): Promise<boolean> {
-    return (this.#world.behaviour.agent_answers ?? false) && this.#world.source_runs;
+  override async answers({ address }: Machine): Promise<boolean> {
+    const { behaviour, source_runs, target_runs } = this.#world;
+    const runs = address === TARGET_ADDRESS ? target_runs : source_runs;
+    return (behaviour.agent_answers ?? false) && runs;
   }
 
   #view(attempt_id: string, state: 'running' | 'failed' | 'rolled-back') {
@@ -417,7 +419,7 @@ export async function startLab(
       const confirmed_off = behaviour.fence === 'confirms';
       return { confirmed_off, detail: behaviour.fence ?? 'no fence' };
     },
-    patience: { thawed_ms: 300, waiting_ms: 300, helper_ends_ms: 300 },
+    patience: { thawed_ms: 300, waiting_ms: 300, helper_ends_ms: 300, look_ms: 50 },
     timeouts_ms: { ...SHORT_TIMEOUTS },
     ...overrides,
   });

@@ -86,6 +86,7 @@ t.test('after a failed sync nothing is taken any more', async (t) => {
   const journal = new Journal(file, 0);
   file.sync_error = Object.assign(new Error('EIO'), { code: 'EIO' });
   await t.rejects(journal.append(line(1)), { code: 'record-failed' });
+  t.equal(file.data.length, 0, 'what was refused is not found by the next start');
   file.sync_error = undefined;
   await t.rejects(journal.append(line(2)), { code: 'record-failed' });
 });

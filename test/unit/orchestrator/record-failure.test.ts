@@ -17,7 +17,15 @@ interface Case extends Behaviour {
   runs: 'source' | 'target' | 'nobody';
 }
 
-const AFTER_GO: State[] = ['going', 'fencing', 'reverting', 'in-doubt', 'moved', 'rolled-back'];
+const AFTER_GO: State[] = [
+  'going',
+  'releasing',
+  'fencing',
+  'reverting',
+  'in-doubt',
+  'moved',
+  'rolled-back',
+];
 
 const CASES: Case[] = [
   {
@@ -62,6 +70,12 @@ const CASES: Case[] = [
   {
     name: 'the end alone cannot be recorded',
     unwritable: ['moved'],
+    ends: { state: 'moved', decision: 'release', code: undefined },
+    runs: 'target',
+  },
+  {
+    name: 'that the target runs cannot be recorded: the source is not let go',
+    unwritable: ['releasing'],
     ends: { state: 'moved', decision: 'go', code: undefined },
     runs: 'target',
   },
@@ -93,7 +107,9 @@ for (const one of CASES) {
     t.equal(world.source_runs, one.runs === 'source', 'source');
     t.equal(world.target_runs, one.runs === 'target', 'target');
     t.equal(world.ordered('commit'), one.ends.decision !== 'none', 'commit only with its record');
-    t.equal(world.ordered('go'), one.ends.decision === 'go', 'go only with its record');
+    const { decision } = one.ends;
+    t.equal(world.ordered('go'), decision === 'go' || decision === 'release', 'so go');
+    t.equal(world.ordered('release'), decision === 'release', 'and release');
     await lab.close();
 
     // What a restart makes of it never contradicts who runs.

@@ -80,6 +80,14 @@ const CASES: Case[] = [
     source_hears: 'release',
     resumed_hears: 'go',
   },
+  {
+    state: 'releasing',
+    decision: 'release',
+    ends: 'moved',
+    code: 'release-unconfirmed',
+    source_hears: 'release',
+    resumed_hears: 'go',
+  },
 ];
 
 for (const one of CASES) {
@@ -127,6 +135,34 @@ for (const state of ['committed', 'fencing'] as const) {
     t.strictSame(lab.world.orders, [], 'only the greeting was answered');
   });
 }
+
+t.test('died in going: the source stays until the target was heard to run', async (t) => {
+  const { lab, id } = await startAfterDeath(t.testdir(), 'going', 'go', { agent_answers: true });
+  t.teardown(() => lab.close());
+  const { registry, store } = lab.service.site;
+  lab.world.standby?.close();
+  lab.world.connectSource();
+  await eventually(() => registry.strangers(id).length === 1);
+  await Promise.all(registry.strangers(id).map((link) => link.sampleClocks(2, 1000)));
+  t.strictSame(lab.world.orders, [], 'the last copy is not let go');
+  // Its last word was lost, but its agent answers.
+  lab.world.setRunning('target', true);
+  await eventually(() => store.get(id)?.decision === 'release');
+  await eventually(() => lab.world.ordered('release'));
+  t.match(store.get(id), { state: 'moved', owner: 'target' });
+});
+
+t.test('a doubt ends when the agent of the source answers', async (t) => {
+  const { lab, id } = await startAfterDeath(t.testdir(), 'reverting', 'source', {
+    agent_answers: true,
+  });
+  t.teardown(() => lab.close());
+  const { store } = lab.service.site;
+  t.equal(store.get(id)?.state, 'in-doubt');
+  lab.world.setRunning('source', true);
+  await eventually(() => store.get(id)?.state === 'rolled-back');
+  t.match(store.get(id), { owner: 'source', decision: 'source' });
+});
 
 t.test('a doubt ends when the target waits as a standby', async (t) => {
   const { lab, id } = await startAfterDeath(t.testdir(), 'committed', 'commit');

@@ -15,16 +15,17 @@ t.test('the promises that the table keeps', async (t) => {
   const into = (to: (typeof STATES)[number]) => STATES.filter((from) => isLegal(from, to));
   t.strictSame(into('going'), ['committed'], 'the target may run only after commit');
   t.strictSame(into('committed'), ['frozen']);
-  t.strictSame(into('moved'), ['going']);
+  t.strictSame(into('moved'), ['going', 'releasing', 'moved']);
+  t.strictSame(into('releasing'), ['going'], 'the source is let go only once the target runs');
   t.notOk(isLegal('fencing', 'going'), 'never towards a target that may be fenced');
   t.notOk(isLegal('in-doubt', 'going'));
   t.notOk(isLegal('reverting', 'going'), 'never after the source was told to thaw');
   t.notOk(isLegal('going', 'reverting'), 'never back once the target owns the state');
-  for (const before of ['committed', 'fencing', 'going', 'reverting'] as const) {
+  for (const before of ['committed', 'fencing', 'going', 'releasing', 'reverting'] as const) {
     t.notOk(isLegal(before, 'aborting'), `${before} is past the free abort`);
   }
   const again = STATES.filter((state) => isLegal(state, state));
-  t.strictSame(again, ['in-doubt'], 'only a doubt is recorded again, with a decision');
+  t.strictSame(again, ['moved', 'in-doubt'], 'only with a decision that comes late');
   t.notOk(isLegal('moved', 'rolled-back'));
 });
 
@@ -45,6 +46,7 @@ t.test('who runs', async (t) => {
     frozen: 'source',
     committed: 'in-doubt',
     going: 'target',
+    releasing: 'target',
     aborting: 'source',
     fencing: 'in-doubt',
     reverting: 'source',

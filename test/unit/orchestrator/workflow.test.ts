@@ -12,7 +12,7 @@ t.test('a migration without any fault', async (t) => {
   const lab = await startLab(t.testdir());
   t.teardown(() => lab.close());
   const migration = await migrate(lab);
-  t.match(migration, { state: 'moved', owner: 'target', decision: 'go', error: null });
+  t.match(migration, { state: 'moved', owner: 'target', decision: 'release', error: null });
   t.notOk(lab.world.source_runs);
   t.ok(lab.world.target_runs);
   t.notOk(lab.world.both_ran);
@@ -295,7 +295,9 @@ for (const one of [...BEFORE_COMMIT, ...AFTER_COMMIT]) {
     if (one.runs === 'source' && migration.decision !== 'none') {
       t.equal(migration.decision, 'source', 'it was recorded that the source owns the state');
     }
-    if (migration.decision !== 'go') t.notOk(world.ordered('go'), 'go was not sent');
+    const gone = migration.decision === 'go' || migration.decision === 'release';
+    if (!gone) t.notOk(world.ordered('go'), 'go was not sent');
+    if (migration.decision !== 'release') t.notOk(world.ordered('release'), 'nor release');
     if (migration.decision !== 'source') t.notOk(world.ordered('thaw'), 'thaw was not sent');
     t.equal(lab.service.site.registry.attempts().length, 0, 'nothing is left over');
   });
