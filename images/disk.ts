@@ -1,8 +1,9 @@
 /**
  * The disk of the machine that moves: a root file system with the agent, the helpers, units and keys put in. They are
- * written into a copy of the ext4 file with debugfs, which needs neither root nor a loop device.
+ * written into a copy of the ext4 file with debugfs, which needs neither root nor a loop device. A partition of its own
+ * says who owns the disk (agent/native/common/ownership.h).
  */
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { AGENT, agentBundle, NODE } from './agent-bundle.ts';
 import { type Artefact, cached, digestOfFile, type Input } from './cache.ts';
@@ -12,7 +13,7 @@ import type { LabOptions } from './options.ts';
 import { inTree } from './paths.ts';
 import { CommandError, run } from './processes.ts';
 import type { Progress } from './progress.ts';
-import { DISK_FILE, rootfs } from './rootfs.ts';
+import { DISK_FILE, OWNER_PARTLABEL, ROOT_OFFSET_BYTES, rootfs } from './rootfs.ts';
 
 /** A file put onto the disk besides our own: its path there, and where it comes from. */
 export interface ExtraFile {
@@ -35,7 +36,21 @@ const UNITS = [
   'pmsm-agent.service',
   'pmsm-ready.service',
 ];
-const RECIPE_VERSION = 2;
+const RECIPE_VERSION = 3;
+
+const SECTOR_BYTES = 512;
+const ROOT_SECTOR = ROOT_OFFSET_BYTES / SECTOR_BYTES;
+/** Two partitions: who owns the disk, and the root file system. Behind them lies the second partition table. */
+const PARTITION = `
+sectors=$(($(stat -c %s "$1") / ${SECTOR_BYTES}))
+truncate -s $(((${ROOT_SECTOR} + sectors + 2048) * ${SECTOR_BYTES})) "$2"
+PATH=$PATH:/usr/sbin:/sbin sfdisk -q "$2" <<END
+label: gpt
+start=2048, size=${ROOT_SECTOR - 2048}, name=${OWNER_PARTLABEL}
+start=${ROOT_SECTOR}, size=$sectors, name=pmsm-root
+END
+dd if="$1" of="$2" bs=1M seek=${ROOT_OFFSET_BYTES / 2 ** 20} conv=notrunc,sparse status=none
+`;
 
 export async function hostDisk(
   options: Pick<LabOptions, 'database' | 'packages'>,
@@ -62,10 +77,12 @@ export async function hostDisk(
       title: "Making the host's disk",
       inputs: { version: RECIPE_VERSION, base, units, files: files.map(describeFile) },
       build: async (directory, { run }) => {
-        const disk = resolve(directory, DISK_FILE);
-        await run(['cp', '--sparse=auto', '--reflink=auto', base.path(DISK_FILE), disk]);
-        await putFiles(disk, files, units, resolve(directory, 'commands'));
-        await run(['e2fsck', '-fn', disk]);
+        const root = resolve(directory, 'root.img');
+        await run(['cp', '--sparse=auto', '--reflink=auto', base.path(DISK_FILE), root]);
+        await putFiles(root, files, units, resolve(directory, 'commands'));
+        await run(['e2fsck', '-fn', root]);
+        await run(['sh', '-euc', PARTITION, 'sh', root, resolve(directory, DISK_FILE)]);
+        rmSync(root);
       },
     },
     progress,

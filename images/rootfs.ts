@@ -39,6 +39,9 @@ const DISK_MIB = 3072;
 const RECIPE_VERSION = 2;
 
 export const DISK_FILE = 'disk.img';
+/** Where the root file system begins on a host's disk; before it lies the record of who owns the disk. */
+export const ROOT_OFFSET_BYTES = 2 * 2 ** 20;
+export const OWNER_PARTLABEL = 'pmsm-owner';
 export const DISK_LABEL = 'pmsm-root';
 
 export function rootfs(

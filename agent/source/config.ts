@@ -18,6 +18,8 @@ export const SettingsSchema = z.strictObject({
   helper: z.string().min(1).max(4096).optional(),
   /** Where this agent keeps who the machine is now; has to travel in the image, so tmpfs. */
   machine_file: z.string().min(1).max(4096).optional(),
+  /** Where the disk says who owns it, `PARTLABEL=pmsm-owner` say (docs/operations.md); absent: it does not. */
+  record: z.string().min(1).max(63).optional(),
 });
 
 export const ConfigSchema = z.object({
@@ -25,6 +27,7 @@ export const ConfigSchema = z.object({
   listen: z.object({ host: z.string(), port: z.int().min(0).max(65_535) }),
   helper: z.string(),
   machine_file: z.string(),
+  record: z.string().optional(),
 });
 
 export type Settings = z.infer<typeof SettingsSchema>;
@@ -37,7 +40,7 @@ const DEFAULTS = {
   machine_file: '/run/pmsm/machine.json',
 } as const;
 
-/** `pmsm.machine=node1 pmsm.address=10.0.1.1/24 pmsm.interface=eth1 [pmsm.single-nic]` */
+/** `pmsm.machine=node1 pmsm.address=10.0.1.1/24 pmsm.interface=eth1 [pmsm.single-nic] [pmsm.record=WHERE]` */
 export function settingsFromCommandLine(cmdline: string): Settings {
   const words = cmdline.trim().split(/\s+/);
   const value = (key: string): string | undefined =>
@@ -47,6 +50,7 @@ export function settingsFromCommandLine(cmdline: string): Settings {
     address: value('pmsm.address'),
     interface: value('pmsm.interface'),
     single_nic: words.includes('pmsm.single-nic') ? true : undefined,
+    record: value('pmsm.record'),
   });
 }
 
@@ -84,6 +88,7 @@ export function makeConfig(...layers: Settings[]): AgentConfig {
     listen: splitListen(merged.listen ?? DEFAULTS.listen),
     helper: merged.helper ?? DEFAULTS.helper,
     machine_file: merged.machine_file ?? DEFAULTS.machine_file,
+    record: merged.record,
   });
 }
 

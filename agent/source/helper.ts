@@ -2,6 +2,7 @@
  * Runs `pmsm-freeze`. The helper leads the frozen phase on its own: it holds its own links, and
  * this process is frozen with all others. What it prints meanwhile waits in the pipe.
  */
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import type { Logger } from 'pino';
@@ -24,17 +25,27 @@ const STATE_BY_EXIT: Readonly<Record<number, AttemptView['state']>> = {
   [EXIT.held]: 'held',
 };
 
+/** What its last line says: also of a deputy that went on after the helper had died (deputy.h). */
+const STATE_BY_RESULT: Readonly<Record<string, AttemptView['state']>> = {
+  moved: 'moved',
+  failed: 'failed',
+  'rolled-back': 'rolled-back',
+};
+
 export class Helper {
   readonly #path: string;
   readonly #machine: Machine;
   readonly #log: Logger;
+  readonly #record: string | undefined;
   readonly #attempts = new Map<string, AttemptView>();
   #running: Promise<void> | undefined;
 
-  constructor(path: string, machine: Machine, log: Logger) {
+  /** `record` is where the disk says who owns it, if it does. */
+  constructor(path: string, machine: Machine, log: Logger, record?: string) {
     this.#path = path;
     this.#machine = machine;
     this.#log = log;
+    this.#record = record;
   }
 
   /** Starts an attempt; there is one at a time, since there is one /dev/snapshot. */
@@ -62,11 +73,21 @@ export class Helper {
     return this.#attempts.get(id);
   }
 
-  /** Undoes what a helper that was killed has left behind; harmless if there is nothing. */
+  /**
+   * Undoes what a helper that was killed has left behind; harmless if there is nothing. Then writes down that
+   * this machine owns its disk, since it runs: after a boot in the middle of an attempt, say.
+   */
   async recover(): Promise<void> {
+    await this.#call(['recover']);
+    if (this.#record === undefined) return;
+    const { name } = this.#machine.identity;
+    await this.#call(['owner', '--record', this.#record, '--settle', name]);
+  }
+
+  async #call(args: string[]): Promise<void> {
     const options = { reject: false, timeout: RECOVER_TIMEOUT_MS, stdin: 'ignore' } as const;
-    const { failed, shortMessage } = await execa(this.#path, ['recover'], options);
-    if (failed) this.#log.warn({ why: shortMessage }, 'pmsm-freeze recover failed');
+    const { failed, shortMessage } = await execa(this.#path, args, options);
+    if (failed) this.#log.warn({ why: shortMessage }, `pmsm-freeze ${args[0]} failed`);
   }
 
   /** Resolves when no helper runs. */
@@ -82,7 +103,8 @@ export class Helper {
 
   async #run(request: StartAttempt, attempt: AttemptView): Promise<void> {
     try {
-      const result = await this.#runHelper(argumentsOf(this.#machine.identity, request), attempt);
+      const args = argumentsOf(this.#machine.identity, request, this.#record);
+      const result = await this.#runHelper(args, attempt);
       await this.#conclude(request, attempt, result);
     } catch (error) {
       attempt.state = 'failed';
@@ -107,13 +129,20 @@ export class Helper {
     });
     const lines = createInterface({ input: child.stdout });
     lines.on('line', (line) => keepLine(attempt, line));
-    const { exitCode, signal, failed, shortMessage } = await child;
+    // Not before: a deputy may still have something to say when the helper is dead.
+    const [{ exitCode, signal, failed, shortMessage }] = await Promise.all([
+      child,
+      once(lines, 'close'),
+    ]);
     return { exitCode, signal, detail: failed ? (shortMessage ?? '') : '' };
   }
 
   async #conclude(request: StartAttempt, attempt: AttemptView, end: HelperEnd): Promise<void> {
     const last = attempt.lines.findLast(({ result }) => typeof result === 'string');
-    const state = end.exitCode === undefined ? undefined : STATE_BY_EXIT[end.exitCode];
+    const state =
+      end.exitCode === undefined
+        ? STATE_BY_RESULT[String(last?.result)]
+        : STATE_BY_EXIT[end.exitCode];
     attempt.detail = String(last?.detail ?? end.detail).slice(0, 2048);
     attempt.code = state === 'moved' ? null : errorCodeOf(last?.code, end);
     if (state === 'moved') {
@@ -154,8 +183,13 @@ function keepLine(attempt: AttemptView, line: string): void {
 }
 
 /** The command line of one attempt. */
-export function argumentsOf(machine: MachineIdentity, request: StartAttempt): string[] {
+export function argumentsOf(
+  machine: MachineIdentity,
+  request: StartAttempt,
+  record?: string,
+): string[] {
   const { target, orchestrator, options } = request;
+  const names = ['--machine', machine.name, '--target-machine', target.name];
   return [
     'run',
     ...['--attempt', request.attempt_id],
@@ -166,6 +200,7 @@ export function argumentsOf(machine: MachineIdentity, request: StartAttempt): st
     ...['--target', `${target.address}:${target.port}`],
     ...['--target-address', `${target.address}/${target.prefix}`],
     ...['--target-mac', target.mac],
+    ...(record === undefined ? [] : ['--record', record, ...names]),
     ...(machine.single_nic ? ['--single-nic'] : []),
     ...['--engine', options.engine],
     ...['--codec', options.codec],

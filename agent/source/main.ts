@@ -35,6 +35,7 @@ function configure(): { config: AgentConfig; level: string } {
     .option('--listen <host:port>', 'where to listen (default 0.0.0.0:7073)')
     .option('--helper <path>', 'pmsm-freeze')
     .option('--machine-file <path>', 'where to keep which machine this is')
+    .option('--record <where>', 'where the disk says who owns it')
     .option('--config <file>', 'settings as JSON', CONFIG_FILE)
     .option('--log-level <level>', 'trace, debug, info, warn or error', 'info')
     .parse();
@@ -63,7 +64,7 @@ async function main(): Promise<void> {
   // Lines are written in the background: a slow console must not hold the daemon up.
   const log = pino({ level }, pino.destination({ dest: 2, sync: false }));
   const machine = new Machine(config.machine_file, config.machine);
-  const helper = new Helper(config.helper, machine, log);
+  const helper = new Helper(config.helper, machine, log, config.record);
   await helper.recover();
   const surroundings = { root: '/', helper: config.helper };
   const app = await makeApp({ surroundings, machine, helper, log });

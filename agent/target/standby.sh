@@ -67,6 +67,16 @@ pmsm_network() {
 	pmsm_wait_interface "$(pmsm_value pmsm.interface)"
 }
 
+# Whether this machine may boot from its disk (agent/native/target/boot-guard.h). Anything but a clear yes is a no.
+pmsm_may_boot() {
+	pmsm_has pmsm.record || return 0
+	pmsm_drivers 0x01
+	until pmsm_network; do
+		sleep 5
+	done
+	pmsm-restore boot-guard
+}
+
 # Waits for a machine, for ever: whatever ends the program, it is started again after a pause.
 pmsm_standby() {
 	echo "pmsm: standby $(pmsm_value pmsm.machine)"

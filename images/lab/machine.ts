@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PmsmError } from '../../agent/wire/errors.ts';
 import type { LabOptions } from '../options.ts';
 import { end, identify, type ProcessId, tailOf, tether } from '../processes.ts';
-import { DISK_LABEL } from '../rootfs.ts';
+import { DISK_LABEL, OWNER_PARTLABEL } from '../rootfs.ts';
 import type { Accelerator } from './accel.ts';
 import type { BootPair } from './disk.ts';
 import type { Emulator } from './emulator.ts';
@@ -352,6 +352,7 @@ export class Machine {
       `pmsm.address=${this.address}/24`,
       `pmsm.interface=${single ? 'eth0' : 'eth1'}`,
       `pmsm.orchestrator=${CLIENT_MIGRATION_ADDRESS}:${CONTROL_PORT}`,
+      `pmsm.record=PARTLABEL=${OWNER_PARTLABEL}`,
       ...(single ? ['pmsm.single-nic'] : []),
       ...(role === 'standby' ? ['pmsm.standby', ...this.#smallLoader()] : []),
       ...more,

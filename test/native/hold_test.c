@@ -3,29 +3,17 @@
  * A source that has given up, and an orchestrator that says the right thing, the wrong thing, and
  * nothing. The orchestrator is this process, the source a child of it.
  */
-#include <arpa/inet.h>
-#include <poll.h>
-#include <signal.h>
 #include <sys/fanotify.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
-#include "common/clock.h"
+#include "hold.h"
 #include "namespaces.h"
-#include "source/attempt.h"
-#include "test.h"
 
-#define GENERATION 3
-#define SOON_MS	   3000
-#define SILENT_MS  10000
+#define SILENT_MS 10000
 
 enum { CHILD_THAWS = 7, CHILD_FAILS };
 
 static struct attempt source;
-static struct link control;
-static uint8_t buffer[CONTROL_BUFFER_BYTES];
-static int listener = -1;
 
 /*
  * Nobody may open a file in /run any more until this process ends: who tries waits for a permission
@@ -44,12 +32,10 @@ __attribute__((noreturn)) static void be_source(const struct sockaddr_in *orches
 	struct attempt *a = &source;
 	bool gave_up;
 
-	a->options.id.generation = GENERATION;
-	a->options.address.address = orchestrator->sin_addr.s_addr;
-	a->options.orchestrator = (struct endpoint){.address = orchestrator->sin_addr.s_addr,
-						    .port = ntohs(orchestrator->sin_port)};
-	copy_text(a->options.interface, sizeof(a->options.interface), "lo");
-	a->state.value = STATE_SENT;
+	make_source(a, orchestrator);
+	if (guard_share(&a->guard))
+		_exit(CHILD_FAILS);
+	attempt_state(a)->value = STATE_SENT;
 	if (guard_start(&a->guard))
 		_exit(CHILD_FAILS);
 	forbid_opening();
@@ -58,47 +44,6 @@ __attribute__((noreturn)) static void be_source(const struct sockaddr_in *orches
 		_exit(CHILD_FAILS);
 	gave_up = hold_given_up(a) != 0 && a->failure.code == PMSM_E_NOT_JUMPED;
 	_exit(gave_up ? CHILD_THAWS : CHILD_FAILS);
-}
-
-/* The source connects, says who it is and that it has given up. */
-static bool meet(uint64_t limit_ms)
-{
-	struct pollfd p = {.fd = listener, .events = POLLIN};
-	uint64_t deadline;
-	struct frame frame;
-
-	if (poll(&p, 1, (int)limit_ms) != 1)
-		return false;
-	deadline = clock_deadline_ms(SOON_MS);
-	link_close(&control);
-	link_open(&control, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), buffer,
-		  sizeof(buffer), PMSM_LIMIT_CONTROL_PAYLOAD_BYTES);
-	return link_wait(&control, &frame, deadline) == 0 && frame.type == PMSM_MSG_HELLO &&
-	       link_wait(&control, &frame, deadline) == 0 && frame.type == PMSM_MSG_GIVEN_UP;
-}
-
-/* Of orders that hold nothing but the attempt. */
-static void order(uint16_t type, uint64_t generation)
-{
-	struct pmsm_msg_thaw m = {.generation = generation};
-
-	_Static_assert(sizeof(m) == sizeof(struct pmsm_msg_commit), "same fields");
-	link_send(&control, type, &m, NULL, 0, clock_deadline_ms(SOON_MS));
-}
-
-static bool answers_with(uint16_t type)
-{
-	struct frame frame;
-
-	return link_wait(&control, &frame, clock_deadline_ms(SOON_MS)) == 0 && frame.type == type;
-}
-
-static bool answers_ping(void)
-{
-	struct pmsm_msg_ping ping = {.cookie = 5};
-
-	link_send(&control, PMSM_MSG_PING, &ping, NULL, 0, clock_deadline_ms(SOON_MS));
-	return answers_with(PMSM_MSG_PONG);
 }
 
 /* Whether who opens a file in /run waits; the machine may not have fanotify, or not for this user.
@@ -114,18 +59,6 @@ static bool opening_is_forbidden(void)
 	}
 	waitpid(child, &status, 0);
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
-}
-
-static bool listen_here(struct sockaddr_in *address)
-{
-	socklen_t bytes = sizeof(*address);
-
-	*address =
-	    (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return listener >= 0 && bind(listener, (struct sockaddr *)address, sizeof(*address)) == 0 &&
-	       listen(listener, 4) == 0 &&
-	       getsockname(listener, (struct sockaddr *)address, &bytes) == 0;
 }
 
 static void test_orders(void)
@@ -165,20 +98,6 @@ static pid_t start_source(const struct sockaddr_in *orchestrator)
 	if (child == 0)
 		be_source(orchestrator);
 	return child;
-}
-
-/* How it has ended, as of wait(); killed if it has not soon. */
-static int end_of(pid_t child)
-{
-	uint64_t deadline = clock_deadline_ms(SOON_MS);
-	int status = 0;
-
-	while (waitpid(child, &status, WNOHANG) == 0) {
-		if (clock_left_ms(deadline) == 0)
-			kill(child, SIGKILL);
-		clock_sleep_ms(10);
-	}
-	return status;
 }
 
 static void test_thaw(const struct sockaddr_in *orchestrator)

@@ -184,13 +184,15 @@ static void test_watchdog(void)
 	static const struct snapshot_operations operations = {.thaw = fake_thaw};
 	static uint8_t stack[65536] __attribute__((aligned(4096)));
 	struct snapshot_device device = {.ops = &operations};
+	_Atomic bool standing = true;
 	struct watchdog watchdog;
 
-	CHECK(watchdog_start(&watchdog, &device, 5000, stack, sizeof(stack)) == 0, "watchdog");
-	CHECK(!watchdog_end(&watchdog) && thaw_calls == 0, "does nothing in time");
-	watchdog_start(&watchdog, &device, 20, stack, sizeof(stack));
+	CHECK(watchdog_start(&watchdog, &device, &standing, 5000, stack, sizeof(stack)) == 0,
+	      "watchdog");
+	CHECK(!watchdog_end(&watchdog) && thaw_calls == 0 && standing, "does nothing in time");
+	watchdog_start(&watchdog, &device, &standing, 20, stack, sizeof(stack));
 	clock_sleep_ms(150);
-	CHECK(thaw_calls == 1, "past its limit it thaws by itself");
+	CHECK(thaw_calls == 1 && !standing, "past its limit it thaws by itself");
 	CHECK(watchdog_end(&watchdog), "and says so");
 }
 

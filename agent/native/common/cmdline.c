@@ -18,7 +18,9 @@ static void take_word(struct machine_settings *s, const char *word)
 	} else if (strncmp(word, "pmsm.orchestrator=", 18) == 0) {
 		if (!endpoint_parse(&s->orchestrator, word + 18))
 			s->orchestrator = (struct endpoint){0};
-	} else if (strcmp(word, "pmsm.standby") == 0)
+	} else if (strncmp(word, "pmsm.record=", 12) == 0)
+		copy_text(s->record, sizeof(s->record), word + 12);
+	else if (strcmp(word, "pmsm.standby") == 0)
 		s->standby = true;
 	else if (strcmp(word, "pmsm.single-nic") == 0)
 		s->single_nic = true;

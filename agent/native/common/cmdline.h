@@ -11,6 +11,7 @@ struct machine_settings {
 	char interface[INTERFACE_BYTES]; /* the NIC; with single_nic the service NIC */
 	struct ipv4_network address;	 /* address 0: not given */
 	struct endpoint orchestrator;	 /* port 0: not given */
+	char record[64]; /* where the disk says who owns it (ownership.h); empty: nowhere */
 	bool standby;
 	bool single_nic;
 };

@@ -119,6 +119,7 @@ int codec_context_init(struct codec_context *context)
 		context->memory = NULL;
 		return -errno;
 	}
+	madvise(at, context->memory_bytes, MADV_DONTFORK); /* as that of the ring */
 	context->memory = at;
 	context->lz4 = at;
 	context->zstd_compress = ZSTD_initStaticCCtx(at + lz4_bytes, compress_bytes);

@@ -38,6 +38,14 @@ void netlink_close(struct netlink *nl)
 	nl->fd = -1;
 }
 
+/* More than a process can have asked for meanwhile. */
+#define ADOPTED_SEQUENCES (1u << 24)
+
+void netlink_adopt(struct netlink *nl)
+{
+	nl->sequence += ADOPTED_SEQUENCES;
+}
+
 void netlink_begin(struct netlink *nl)
 {
 	nl->tx_used = 0;

@@ -22,6 +22,11 @@ struct netlink {
 
 int netlink_open(struct netlink *nl, int family);
 void netlink_close(struct netlink *nl);
+/*
+ * Goes on with the socket of another process, which has died: what is still to come was for that
+ * one.
+ */
+void netlink_adopt(struct netlink *nl);
 
 /* Building: any number of messages, each of a fixed part and attributes, attributes may nest. */
 void netlink_begin(struct netlink *nl);

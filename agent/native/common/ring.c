@@ -19,6 +19,8 @@ int ring_init(struct ring *ring, size_t slots, uint32_t chunk_bytes)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (at == MAP_FAILED)
 		return -errno;
+	/* No child of ours has a use for it, and without it forking is quick. */
+	madvise(at, ring->memory_bytes, MADV_DONTFORK);
 	ring->memory = at;
 	for (size_t i = 0; i < slots; i++, at += 2 * frame_bytes) {
 		ring->chunks[i].raw_frame = at;

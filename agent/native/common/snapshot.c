@@ -119,6 +119,16 @@ static int kernel_check(struct snapshot_device *device, struct pmsm_snapshot_che
 	return call(device, PMSM_SNAPSHOT_CHECK, check);
 }
 
+static int kernel_lease(struct snapshot_device *device, unsigned int ms)
+{
+	return call(device, PMSM_SNAPSHOT_LEASE, (void *)(uintptr_t)ms);
+}
+
+static int kernel_hold(struct snapshot_device *device, bool hold)
+{
+	return call(device, PMSM_SNAPSHOT_HOLD, (void *)(uintptr_t)hold);
+}
+
 static void kernel_close(struct snapshot_device *device)
 {
 	if (device->fd >= 0)
@@ -143,6 +153,8 @@ const struct snapshot_operations snapshot_kernel = {
     .preload = kernel_preload,
     .vacate = kernel_vacate,
     .check = kernel_check,
+    .lease = kernel_lease,
+    .hold = kernel_hold,
     .close = kernel_close,
 };
 

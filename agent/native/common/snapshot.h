@@ -47,6 +47,13 @@ struct snapshot_operations {
 	int (*preload)(struct snapshot_device *device, struct pmsm_snapshot_preload *preload);
 	int (*vacate)(struct snapshot_device *device, struct pmsm_snapshot_vacate *vacate);
 	int (*check)(struct snapshot_device *device, struct pmsm_snapshot_check *check);
+	/*
+	 * Both: -ETIME once the lease has ended and the system was thawed, -ENOTTY from a kernel
+	 * without our patches. lease() is -EPERM while the system is held, as it is when it wakes
+	 * up from an image.
+	 */
+	int (*lease)(struct snapshot_device *device, unsigned int ms);
+	int (*hold)(struct snapshot_device *device, bool hold);
 	void (*close)(struct snapshot_device *device);
 };
 

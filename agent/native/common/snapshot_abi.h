@@ -107,6 +107,10 @@ _Static_assert(sizeof(struct pmsm_snapshot_vacate) == 32, "size of struct snapsh
 
 #define PMSM_SNAPSHOT_VACATE _IOWR('3', 28, struct pmsm_snapshot_vacate)
 
+/* See kernel-patches/abi/hold.rst. */
+#define PMSM_SNAPSHOT_LEASE _IO('3', 29)
+#define PMSM_SNAPSHOT_HOLD  _IO('3', 30)
+
 /* Only a kernel for tests has this: CONFIG_HIBERNATION_CHECK. See kernel-patches/abi/check.rst. */
 #define PMSM_SNAPSHOT_CHECK_STACK 8
 #define PMSM_SNAPSHOT_CHECK_CPUS  8

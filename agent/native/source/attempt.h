@@ -7,6 +7,7 @@
 #include "common/quarantine.h"
 #include "common/snapshot.h"
 #include "common/state.h"
+#include "source/deputy.h"
 #include "source/filesystems.h"
 #include "source/guard.h"
 #include "source/precopy.h"
@@ -27,7 +28,6 @@ struct edge {
 /* All that the source half knows about its attempt. One, allocated and locked before the window. */
 struct attempt {
 	struct options options;
-	struct state_cell state;
 	struct failure failure;
 	uint8_t mac[MAC_BYTES]; /* of the migration device, here */
 	int device_index;
@@ -39,6 +39,7 @@ struct attempt {
 	struct quarantine quarantine;
 	struct filesystems filesystems;
 	struct guard guard;
+	struct deputy deputy;
 	struct throttle throttle;
 	struct pipeline pipeline;
 	struct netlink diag;
@@ -64,12 +65,19 @@ struct attempt {
 	uint64_t window_begin_cycles;
 	uint32_t abort_code;
 	bool snapshot_tried;
-	int fault_phase; /* test hook, see faults.h */
+	char record_path[128]; /* the disk says there that an attempt is under way; or empty */
+	uint64_t lease_ns;     /* when the kernel was last told not to thaw; see lease.c */
+	int fault_phase;       /* test hook, see faults.h */
 	int fault_action;
 
 	uint8_t control_buffer[CONTROL_BUFFER_BYTES];
 	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];
 };
+
+static inline struct state_cell *attempt_state(struct attempt *a)
+{
+	return &a->guard.shared->state;
+}
 
 /* control.c: the link to the orchestrator, and the phase edges that travel on it */
 void edge_mark(struct attempt *a, enum pmsm_phase phase, enum pmsm_edge edge);
@@ -107,6 +115,23 @@ int roll_back(struct attempt *a);
 bool kernel_is_ours(struct attempt *a); /* has our patches */
 /* While everything waits for this thread, it waits for nobody. */
 void be_urgent(bool urgent);
+
+/*
+ * lease.c: the kernel thaws unless it is told not to. 0, also from a kernel that has no leases; -1
+ * with a->failure if it has thawed.
+ */
+#define LEASE_MS 3000 /* with the stall limit it has to fit into 5 s */
+int lease_renew(struct attempt *a, unsigned int ms);
+/* In loops: renews it from time to time. */
+int lease_keep(struct attempt *a);
+
+/*
+ * disk-owner.c: what the disk says of its owner (common/ownership.h), if it says anything. begin()
+ * fails with a->failure if another machine is the owner, or it cannot be written.
+ */
+int ownership_begin(struct attempt *a);
+/* It is over, and this machine runs. */
+void ownership_end(struct attempt *a, const char *machine);
 
 /* memcheck.c */
 int memcheck_begin(struct attempt *a);

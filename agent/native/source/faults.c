@@ -10,10 +10,8 @@ static const struct {
 	const char *name;
 	enum fault_action action;
 } actions[] = {
-    {"kill", FAULT_KILL},
-    {"exit", FAULT_EXIT},
-    {"fail", FAULT_FAIL},
-    {"stall", FAULT_STALL},
+    {"kill", FAULT_KILL}, {"segv", FAULT_SEGV}, {"both", FAULT_BOTH},	{"stop", FAULT_STOP},
+    {"exit", FAULT_EXIT}, {"fail", FAULT_FAIL}, {"stall", FAULT_STALL},
 };
 
 void faults_read(struct attempt *a)
@@ -37,9 +35,20 @@ int fault_strike(struct attempt *a, enum pmsm_phase phase)
 	if (a->fault_phase != (int)phase)
 		return 0;
 	switch (a->fault_action) {
+	case FAULT_BOTH:
+		if (a->deputy.pid > 0)
+			kill(a->deputy.pid, SIGKILL);
+		kill(getpid(), SIGKILL);
+		return 0;
 	case FAULT_KILL:
 		kill(getpid(), SIGKILL);
 		return 0;
+	case FAULT_SEGV:
+		kill(getpid(), SIGSEGV);
+		return 0;
+	case FAULT_STOP:
+		for (;;)
+			pause();
 	case FAULT_EXIT:
 		_exit(1);
 	case FAULT_FAIL:

@@ -9,11 +9,23 @@
  * the start. Fnn is the phase's stable id (agent/wire/phases.yaml), the fault strikes when that
  * phase begins:
  *     kill   SIGKILL, as if the helper crashed
+ *     segv   SIGSEGV, as if it had crashed by itself
+ *     both   SIGKILL for the deputy, too
+ *     stop   does nothing more, for ever
  *     exit   leaves without cleaning up
  *     fail   the phase fails, as if the kernel had refused
  *     stall  send (F09) only: not one byte more is sent
  */
-enum fault_action { FAULT_NONE, FAULT_KILL, FAULT_EXIT, FAULT_FAIL, FAULT_STALL };
+enum fault_action {
+	FAULT_NONE,
+	FAULT_KILL,
+	FAULT_SEGV,
+	FAULT_BOTH,
+	FAULT_STOP,
+	FAULT_EXIT,
+	FAULT_FAIL,
+	FAULT_STALL
+};
 
 void faults_read(struct attempt *a);
 

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +23,9 @@
 #define MARKER_PATH	 MARKER_DIRECTORY "/held"
 #define MARKER_PREPARED	 MARKER_DIRECTORY "/not-held"
 #define GUARD_FIRST_FD	 3
+/* Looks that find the guard awake while all should stand still, before it ends the helper. */
+#define LOOK_MS	  500
+#define LOOKS_MAX 2
 
 /* Static, so that recovery needs no memory of its own; each process has its own copy. */
 static struct filesystems recovery_filesystems;
@@ -98,32 +103,59 @@ int recover_machine(void)
 	return error;
 }
 
-/* Everything but stdio and the pipe: a descriptor kept here would keep its file open for all. */
-static void close_others(int keep)
+/* Everything but stdio and these: a descriptor kept here would keep its file open for all. */
+static void close_others(int keep, int keep_too)
 {
 	for (int fd = GUARD_FIRST_FD; fd < 1024; fd++)
-		if (fd != keep)
+		if (fd != keep && fd != keep_too)
 			close(fd);
+}
+
+static int helper_open(void)
+{
+	return (int)syscall(SYS_pidfd_open, getppid(), 0);
+}
+
+/* Until the helper is dead, and the deputy if there is one: by themselves, or stuck. */
+static void wait_for_end(struct guard *guard, int read_fd, int helper_fd)
+{
+	struct pollfd p = {.fd = read_fd, .events = POLLIN};
+	unsigned int looks = 0;
+
+	while (poll(&p, 1, LOOK_MS) <= 0) {
+		looks = atomic_load(&guard->shared->standing) ? looks + 1 : 0;
+		if (looks < LOOKS_MAX)
+			continue;
+		log_text("guard: the kernel has thawed this machine, and the helper does not know");
+		syscall(SYS_pidfd_send_signal, helper_fd, SIGKILL, NULL, 0);
+		looks = 0;
+	}
+}
+
+static enum guard_order last_order(struct guard *guard)
+{
+	enum guard_order order = (enum guard_order)atomic_load(&guard->shared->order);
+
+	if (order == GUARD_HOLD && atomic_load(&guard->shared->leased) &&
+	    state_get(&guard->shared->state) == STATE_SNAPSHOT)
+		return GUARD_RECOVER;
+	return order;
 }
 
 __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd)
 {
+	int error = 0, helper_fd = helper_open();
 	enum guard_order order;
-	int error = 0;
-	char byte;
-	ssize_t n;
 
 	setsid();
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	close_others(read_fd);
+	close_others(read_fd, helper_fd);
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 	log_hold(true);
-	do {
-		n = read(read_fd, &byte, 1);
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	order = (enum guard_order)atomic_load(&guard->shared->order);
+	wait_for_end(guard, read_fd, helper_fd);
+	order = last_order(guard);
 	if (order == GUARD_HOLD) {
 		log_text("guard: the helper died while another body may own the state; "
 			 "file systems stay frozen and traffic stays dropped");
@@ -142,18 +174,24 @@ __attribute__((noreturn)) static void guard_run(struct guard *guard, int read_fd
 	_exit(error ? 1 : 0);
 }
 
+int guard_share(struct guard *guard)
+{
+	void *shared = mmap(NULL, sizeof(*guard->shared), PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (shared == MAP_FAILED)
+		return -errno;
+	guard->shared = shared;
+	return 0;
+}
+
 int guard_start(struct guard *guard)
 {
-	void *shared;
 	int fds[2];
 
 	marker_prepare();
-	shared = mmap(NULL, sizeof(*guard->shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (shared == MAP_FAILED || pipe2(fds, O_CLOEXEC) < 0)
+	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
-	guard->shared = shared;
 	guard->pid = fork();
 	if (guard->pid < 0)
 		return -errno;

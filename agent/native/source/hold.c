@@ -30,7 +30,10 @@ static int reconnect(struct attempt *a)
 
 __attribute__((noreturn)) static void release(struct attempt *a, unsigned int action)
 {
-	state_move(&a->state, STATE_GIVEN_UP, STATE_RELEASED);
+	/* A helper before may have come as far. */
+	if (state_get(attempt_state(a)) == STATE_GIVEN_UP)
+		state_move(attempt_state(a), STATE_GIVEN_UP, STATE_RELEASED);
+	fault_strike(a, PMSM_PHASE_RELEASE);
 	control_send_id(a, PMSM_MSG_RELEASED);
 	clock_sleep_ms(REPORT_LINGER_MS); /* lets the last message leave */
 	for (;;) {
@@ -67,17 +70,37 @@ static int take_order(struct attempt *a, const struct frame *frame)
 	}
 }
 
-/* Returns only when the order to thaw came; then a->failure says why. */
+/*
+ * Nobody may thaw this machine by himself from here on. The state first: a helper that dies after
+ * that has a successor, who does the rest; and nothing is promised until all of it is done. Nonzero
+ * if the kernel was faster, with a->failure.
+ */
+static int give_up(struct attempt *a)
+{
+	if (state_get(attempt_state(a)) == STATE_SENT)
+		state_move(attempt_state(a), STATE_SENT, STATE_GIVEN_UP);
+	guard_set(&a->guard, GUARD_HOLD);
+	if (a->snapshot.ops->hold(&a->snapshot, true) == -ETIME)
+		return failure_set(&a->failure, PMSM_E_LEASE_ENDED, ETIME,
+				   "the kernel has thawed this machine");
+	fault_strike(a, PMSM_PHASE_COMMIT);
+	return 0;
+}
+
+/*
+ * Returns when the order to thaw came, or when it was too late to give up; then a->failure says
+ * why. Called by a deputy, too, that has no connection yet.
+ */
 int hold_given_up(struct attempt *a)
 {
 	uint64_t heard_ns = clock_ns();
 	int result;
 
-	/* HOLD before GIVEN_UP is said: from here on nobody may thaw this machine by himself. */
-	guard_set(&a->guard, GUARD_HOLD);
-	state_move(&a->state, STATE_SENT, STATE_GIVEN_UP);
-	fault_strike(a, PMSM_PHASE_COMMIT);
-	result = control_send_id(a, PMSM_MSG_GIVEN_UP);
+	if (give_up(a))
+		return -1;
+	result = link_is_open(&a->control) ? control_send_id(a, PMSM_MSG_GIVEN_UP) : -ENOTCONN;
+	if (result == 0)
+		fault_strike(a, PMSM_PHASE_JUMP);
 	for (;;) {
 		struct pollfd p = {.events = POLLIN};
 		struct frame frame;

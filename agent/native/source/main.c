@@ -12,6 +12,7 @@
 #include "common/facts.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/owner.h"
 #include "source/attempt.h"
 #include "source/faults.h"
 
@@ -80,16 +81,15 @@ static int end_before_window(struct attempt *a)
 				       a->failure.phase ? a->failure.phase : PMSM_PHASE_PREPARE,
 				   .system_errno = (uint32_t)a->failure.system_errno};
 
-	state_leave(&a->state, STATE_FAILED);
+	state_leave(attempt_state(a), STATE_FAILED);
 	edges_log(a);
 	if (link_is_open(&a->control))
 		link_send(&a->control, PMSM_MSG_ERROR, &m, a->failure.detail,
 			  strlen(a->failure.detail), clock_deadline_ms(500));
-	if (a->guard.shared) {
-		throttle_end(&a->throttle);
-		settings_restore(&a->guard.shared->settings);
-		bystanders_return(&a->guard.shared->bystanders);
-	}
+	ownership_end(a, a->options.machine);
+	throttle_end(&a->throttle);
+	settings_restore(&a->guard.shared->settings);
+	bystanders_return(&a->guard.shared->bystanders);
 	guard_end(&a->guard);
 	return report(a, "failed", EXIT_FAILED);
 }
@@ -103,6 +103,10 @@ static int run(int argc, char **argv)
 	if (!options_parse(&a->options, argc, argv)) {
 		options_usage();
 		return EXIT_USAGE;
+	}
+	if (guard_share(&a->guard)) {
+		log_text("no memory");
+		return EXIT_FAILED;
 	}
 	a->snapshot.ops = &snapshot_kernel;
 	clock_calibrate_begin();
@@ -121,7 +125,7 @@ static int run(int argc, char **argv)
 	if (error)
 		return end_before_window(a);
 	error = window_run(a);
-	if (!error && state_get(&a->state) == STATE_SENT)
+	if (!error && state_get(attempt_state(a)) != STATE_RESUMED)
 		error = hold_given_up(a); /* comes back only to thaw */
 	if (error && a->snapshot.fd < 0)
 		return end_before_window(a);
@@ -182,6 +186,8 @@ int main(int argc, char **argv)
 		return facts_print(argc == 3 && strcmp(argv[2], "--probe") == 0);
 	if (strcmp(command, "recover") == 0)
 		return recover(argc - 1, argv + 1);
+	if (strcmp(command, "owner") == 0)
+		return owner_command(argc - 1, argv + 1, marker_exists());
 	if (strcmp(command, "network") == 0)
 		return network();
 	if (strcmp(command, "--version") == 0) {

@@ -20,6 +20,9 @@ enum option_id {
 	OPT_TARGET,
 	OPT_TARGET_ADDRESS,
 	OPT_TARGET_MAC,
+	OPT_MACHINE,
+	OPT_TARGET_MACHINE,
+	OPT_RECORD,
 	OPT_SINGLE_NIC,
 	OPT_ENGINE,
 	OPT_CODEC,
@@ -40,6 +43,9 @@ static const struct option long_options[] = {
     {"target", required_argument, NULL, OPT_TARGET},
     {"target-address", required_argument, NULL, OPT_TARGET_ADDRESS},
     {"target-mac", required_argument, NULL, OPT_TARGET_MAC},
+    {"machine", required_argument, NULL, OPT_MACHINE},
+    {"target-machine", required_argument, NULL, OPT_TARGET_MACHINE},
+    {"record", required_argument, NULL, OPT_RECORD},
     {"single-nic", no_argument, NULL, OPT_SINGLE_NIC},
     {"engine", required_argument, NULL, OPT_ENGINE},
     {"codec", required_argument, NULL, OPT_CODEC},
@@ -58,10 +64,12 @@ void options_usage(void)
 	      "       pmsm-freeze run --attempt HEX32 --generation N --interface IF\n"
 	      "           --address A.B.C.D/LEN --orchestrator IP:PORT --target IP:PORT\n"
 	      "           --target-address A.B.C.D/LEN --target-mac MAC [--single-nic]\n"
+	      "           [--record WHERE --machine NAME --target-machine NAME]\n"
 	      "           [--engine full|delta] [--codec auto|none|lz4|zstd] [--stall-ms 2000]\n"
 	      "           [--chunk-kib 256] [--threads N] [--keep-cache] [--kernel-io auto|single] "
 	      "[--check]\n"
 	      "       pmsm-freeze recover [--force]\n"
+	      "       pmsm-freeze owner [--record WHERE] [--settle NAME | --take NAME]\n"
 	      "       pmsm-freeze network\n"
 	      "exit: 0 moved or done, 1 failed before anything changed, 2 usage,\n"
 	      "      4 rolled back: the source runs again, 5 held: a person decides\n",
@@ -137,6 +145,12 @@ static bool parse_choice(struct options *o, int id, const char *text)
 	return o->codec || strcmp(text, "auto") == 0;
 }
 
+static bool parse_text(char *to, size_t capacity, const char *text)
+{
+	copy_text(to, capacity, text);
+	return *text != '\0' && strlen(text) < capacity;
+}
+
 static bool parse_one(struct options *o, int id, const char *text)
 {
 	switch (id) {
@@ -158,6 +172,12 @@ static bool parse_one(struct options *o, int id, const char *text)
 	case OPT_TARGET_MAC:
 		o->has_target_mac = mac_parse(o->target_mac, text);
 		return o->has_target_mac;
+	case OPT_MACHINE:
+		return parse_text(o->machine, sizeof(o->machine), text);
+	case OPT_TARGET_MACHINE:
+		return parse_text(o->target_machine, sizeof(o->target_machine), text);
+	case OPT_RECORD:
+		return parse_text(o->record, sizeof(o->record), text);
 	case OPT_ENGINE:
 	case OPT_CODEC:
 	case OPT_KERNEL_IO:
@@ -185,6 +205,8 @@ static const char *missing(const struct options *o)
 		return "--target";
 	if (o->target_address.prefix == 0)
 		return "--target-address";
+	if (o->record[0] != '\0' && (o->machine[0] == '\0' || o->target_machine[0] == '\0'))
+		return "--machine or --target-machine";
 	return o->has_target_mac ? NULL : "--target-mac";
 }
 

@@ -18,6 +18,9 @@ struct options {
 	struct ipv4_network target_address; /* ours, on the new body */
 	uint8_t target_mac[MAC_BYTES];
 	bool has_target_mac;
+	char machine[64];	 /* our name, here */
+	char target_machine[64]; /* and on the new body */
+	char record[64];	 /* where the disk says who owns it; empty: nowhere */
 	enum pmsm_engine engine;
 	const struct codec *codec; /* NULL: by measurement */
 	uint32_t stall_ms;

@@ -37,6 +37,7 @@ int pipeline_init(struct pipeline *p, const struct options *options)
 		p->stacks = NULL;
 		return -errno;
 	}
+	madvise(p->stacks, PIPELINE_THREADS_MAX * PIPELINE_STACK_BYTES, MADV_DONTFORK);
 	return 0;
 }
 

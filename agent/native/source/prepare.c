@@ -259,9 +259,9 @@ int prepare(struct attempt *a)
 	/* Most dirty pages go now, so that little is left for the order. */
 	sync();
 	edge_mark(a, PMSM_PHASE_PREPARE, PMSM_EDGE_END);
-	if (send_prepared(a))
+	if (ownership_begin(a) || send_prepared(a))
 		return -1;
-	state_move(&a->state, STATE_STARTED, STATE_PREPARED);
+	state_move(attempt_state(a), STATE_STARTED, STATE_PREPARED);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -142,8 +143,11 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	edge_mark(a, PMSM_PHASE_THAW, PMSM_EDGE_BEGIN);
 	be_urgent(true);
 	/* From go on this body is the machine: if we die half-way, the guard does the rest. */
-	state_move(&a->state, STATE_RESUMED, STATE_OWNER);
+	state_move(attempt_state(a), STATE_RESUMED, STATE_OWNER);
 	guard_set(&a->guard, GUARD_RECOVER);
+	a->snapshot.ops->hold(&a->snapshot, false);
+	deputy_end(a);
+	atomic_store(&a->guard.shared->standing, false);
 	a->snapshot.ops->free_image(&a->snapshot);
 	while (quarantine_remove(&a->quarantine, NULL))
 		clock_sleep_ms(RETRY_PAUSE_MS);
@@ -161,7 +165,7 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	if (memcheck_send(a))
 		log_text("the digests of memory did not arrive");
 	guard_set(&a->guard, GUARD_IDLE);
-	state_move(&a->state, STATE_OWNER, STATE_MOVED);
+	state_move(attempt_state(a), STATE_OWNER, STATE_MOVED);
 	be_urgent(false);
 	log_hold(false);
 	edges_log(a);
@@ -220,10 +224,12 @@ int rehome(struct attempt *a)
 	control_send_stamps(a);
 	/* The orchestrator makes its record meanwhile. */
 	make_ready(a);
+	fault_strike(a, PMSM_PHASE_GO);
 	await_go(a, &realtime_ns);
 	received_ns = clock_ns();
 	fault_strike(a, PMSM_PHASE_THAW);
 	thaw_everything(a, realtime_ns, received_ns);
+	ownership_end(a, a->options.target_machine);
 	announce_again(a);
 	/* Gives back what was kept for the move, in large pieces: services come first. */
 	a->snapshot.ops->close(&a->snapshot);

@@ -40,7 +40,7 @@ static int take_control_frame(struct attempt *a, const struct frame *frame, bool
 {
 	if (frame->type != PMSM_MSG_COMMIT)
 		return take_common_frame(a, frame);
-	if (!commit || !frame_is_ours(a, frame) || state_get(&a->state) != STATE_SENT)
+	if (!commit || !frame_is_ours(a, frame) || state_get(attempt_state(a)) != STATE_SENT)
 		return -EPROTO;
 	*commit = true;
 	return 0;

@@ -2,6 +2,7 @@
 #include "source/watchdog.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "common/clock.h"
@@ -17,18 +18,21 @@ static void *watch(void *argument)
 		pthread_cond_clockwait(&w->changed, &w->lock, CLOCK_MONOTONIC, &until);
 	w->bit = !w->done;
 	pthread_mutex_unlock(&w->lock);
-	if (w->bit)
+	if (w->bit) {
+		atomic_store(w->standing, false);
 		w->snapshot->ops->thaw(w->snapshot);
+	}
 	return NULL;
 }
 
-int watchdog_start(struct watchdog *w, struct snapshot_device *snapshot, uint64_t limit_ms,
-		   uint8_t *stack, size_t stack_bytes)
+int watchdog_start(struct watchdog *w, struct snapshot_device *snapshot, _Atomic bool *standing,
+		   uint64_t limit_ms, uint8_t *stack, size_t stack_bytes)
 {
 	pthread_attr_t attributes;
 	int error;
 
-	*w = (struct watchdog){.snapshot = snapshot, .deadline_ns = clock_deadline_ms(limit_ms)};
+	*w = (struct watchdog){
+	    .snapshot = snapshot, .standing = standing, .deadline_ns = clock_deadline_ms(limit_ms)};
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->changed, NULL);
 	pthread_attr_init(&attributes);

@@ -20,13 +20,14 @@ struct watchdog {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct snapshot_device *snapshot;
+	_Atomic bool *standing; /* cleared before it thaws */
 	uint64_t deadline_ns;
 	bool done;
 	bool bit; /* the limit was passed */
 };
 
-int watchdog_start(struct watchdog *watchdog, struct snapshot_device *snapshot, uint64_t limit_ms,
-		   uint8_t *stack, size_t stack_bytes);
+int watchdog_start(struct watchdog *watchdog, struct snapshot_device *snapshot,
+		   _Atomic bool *standing, uint64_t limit_ms, uint8_t *stack, size_t stack_bytes);
 /* Ends it; true if it had to act. */
 bool watchdog_end(struct watchdog *watchdog);
 

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <stdatomic.h>
 
 #include "common/clock.h"
 #include "common/ethtool.h"
@@ -36,7 +37,7 @@ static int do_quarantine(struct attempt *a)
 	if (error)
 		return failure_set(&a->failure, PMSM_E_QUARANTINE_FAILED, error, "nftables: %s",
 				   strerror(-error));
-	state_move(&a->state, STATE_PREPARED, STATE_QUARANTINED);
+	state_move(attempt_state(a), STATE_PREPARED, STATE_QUARANTINED);
 	drain();
 	return 0;
 }
@@ -63,8 +64,8 @@ static int check_budget(struct attempt *a)
 static int freeze_filesystems(struct attempt *a)
 {
 	struct watchdog watchdog;
-	int error = watchdog_start(&watchdog, &a->snapshot, FILESYSTEMS_LIMIT_MS,
-				   a->pipeline.stacks, PIPELINE_STACK_BYTES);
+	int error = watchdog_start(&watchdog, &a->snapshot, &a->guard.shared->standing,
+				   FILESYSTEMS_LIMIT_MS, a->pipeline.stacks, PIPELINE_STACK_BYTES);
 
 	if (error)
 		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start a thread: %s",
@@ -87,12 +88,15 @@ static int do_freeze(struct attempt *a)
 	if (error)
 		return failure_set(&a->failure, PMSM_E_FREEZE_FAILED, error,
 				   "processes did not freeze: %s", strerror(-error));
+	atomic_store(&a->guard.shared->standing, true);
+	if (lease_renew(a, PMSM_PHASE_TIMEOUT_MS_FREEZE))
+		return -1;
 	/* Kernel threads still run, and the journal needs them. */
 	edge_mark(a, PMSM_PHASE_FREEZE_FILESYSTEMS, PMSM_EDGE_BEGIN);
 	error = freeze_filesystems(a);
 	edge_mark(a, PMSM_PHASE_FREEZE_FILESYSTEMS, PMSM_EDGE_END);
 	if (!error)
-		state_move(&a->state, STATE_QUARANTINED, STATE_FROZEN);
+		state_move(attempt_state(a), STATE_QUARANTINED, STATE_FROZEN);
 	return error ? error : check_budget(a);
 }
 
@@ -113,11 +117,13 @@ static int snapshot_failure(struct attempt *a, int error)
 
 /*
  * Returns twice: on the source, and in the image on the new body. What is set before the call is
- * in the image: total drop, guard on HOLD, state SNAPSHOT.
+ * in the image: total drop, guard on HOLD, state SNAPSHOT, the deputy. And on either, once more if
+ * the helper dies: in the deputy that goes on in its place.
  */
 static int do_snapshot(struct attempt *a)
 {
 	int in_suspend = 1, error;
+	bool takes_over;
 
 	a->flow_open = false;
 	error = quarantine_close(&a->quarantine);
@@ -125,11 +131,19 @@ static int do_snapshot(struct attempt *a)
 		return failure_set(&a->failure, PMSM_E_QUARANTINE_FAILED, error, "total drop: %s",
 				   strerror(-error));
 	guard_set(&a->guard, GUARD_HOLD);
-	state_move(&a->state, STATE_FROZEN, STATE_SNAPSHOT);
+	state_move(attempt_state(a), STATE_FROZEN, STATE_SNAPSHOT);
 	a->snapshot_tried = true;
+	error = deputy_start(a, &takes_over);
+	if (takes_over)
+		return 0;
+	if (error)
+		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "no deputy: %s",
+				   strerror(-error));
+	if (lease_renew(a, PMSM_PHASE_TIMEOUT_MS_SNAPSHOT))
+		return -1;
 	error = a->snapshot.ops->create(&a->snapshot, &in_suspend);
 	if (!error && !in_suspend) {
-		state_move(&a->state, STATE_SNAPSHOT, STATE_RESUMED);
+		state_move(attempt_state(a), STATE_SNAPSHOT, STATE_RESUMED);
 		return 0;
 	}
 	/* Here nobody is left to be woken. On the new body the log waits until they run. */
@@ -137,7 +151,9 @@ static int do_snapshot(struct attempt *a)
 	guard_set(&a->guard, GUARD_RECOVER);
 	if (error)
 		return snapshot_failure(a, error);
-	state_move(&a->state, STATE_SNAPSHOT, STATE_SENDING);
+	state_move(attempt_state(a), STATE_SNAPSHOT, STATE_SENDING);
+	if (lease_renew(a, LEASE_MS))
+		return -1;
 	error = quarantine_open(&a->quarantine, a->mac);
 	if (error)
 		return failure_set(&a->failure, PMSM_E_QUARANTINE_FAILED, error,
@@ -206,14 +222,14 @@ static int do_send(struct attempt *a)
 				   strerror(-error));
 	edges_flush(a);
 	while (!p->sent_all) {
-		if (watch_links(a, &commit) || check_pipeline(a) || check_stall(a, &last) ||
-		    check_budget(a))
+		if (watch_links(a, &commit) || lease_keep(a) || check_pipeline(a) ||
+		    check_stall(a, &last) || check_budget(a))
 			return -1;
 		if (clock_left_ms(deadline) == 0)
 			return failure_set(&a->failure, PMSM_E_TIMEOUT, ETIMEDOUT, "send");
 	}
 	pipeline_stop(p);
-	state_move(&a->state, STATE_SENDING, STATE_SENT);
+	state_move(attempt_state(a), STATE_SENDING, STATE_SENT);
 	error = report_sent(a, before);
 	log_stages(p);
 	return error;
@@ -227,7 +243,7 @@ int await_commit(struct attempt *a)
 	bool commit = false;
 
 	for (;;) {
-		if (watch_links(a, &commit))
+		if (watch_links(a, &commit) || lease_keep(a))
 			return -1;
 		if (commit)
 			return 0;
@@ -269,6 +285,14 @@ void be_urgent(bool urgent)
 	sched_setscheduler(0, urgent ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER, &parameters);
 }
 
+/* On the new body, or a deputy of either: from here on it takes an order to go on. */
+static bool is_decided(struct attempt *a)
+{
+	enum state state = state_get(attempt_state(a));
+
+	return state == STATE_RESUMED || state == STATE_GIVEN_UP || state == STATE_RELEASED;
+}
+
 int window_run(struct attempt *a)
 {
 	int error = 0;
@@ -299,7 +323,7 @@ int window_run(struct attempt *a)
 			a->failure.phase = (uint16_t)step->phase;
 		if (error)
 			return error;
-		if (state_get(&a->state) == STATE_RESUMED)
+		if (is_decided(a))
 			return 0;
 		edge_mark(a, step->phase, PMSM_EDGE_END);
 	}
@@ -357,11 +381,15 @@ static void tell_peers(struct attempt *a)
  */
 int roll_back(struct attempt *a)
 {
-	const bool stood_still = state_get(&a->state) >= STATE_FROZEN;
+	const enum state from = state_get(attempt_state(a));
+	const bool stood_still = from >= STATE_FROZEN, gave_up = from == STATE_GIVEN_UP;
 
 	/* After the order to thaw, too: should we die on the way, the guard goes on with it. */
 	guard_set(&a->guard, GUARD_RECOVER);
-	state_leave(&a->state, STATE_THAWING);
+	state_leave(attempt_state(a), STATE_THAWING);
+	if (gave_up)
+		a->snapshot.ops->hold(&a->snapshot, false);
+	deputy_end(a);
 	pipeline_stop(&a->pipeline);
 	if (stood_still)
 		find_peers(a);
@@ -371,12 +399,13 @@ int roll_back(struct attempt *a)
 	remove_quarantine(a);
 	if (stood_still)
 		tell_peers(a);
+	atomic_store(&a->guard.shared->standing, false);
 	if (a->snapshot.fd >= 0) {
 		a->snapshot.ops->thaw(&a->snapshot);
 		a->snapshot.ops->close(&a->snapshot);
 	}
 	guard_set(&a->guard, GUARD_IDLE);
-	state_move(&a->state, STATE_THAWING, STATE_ROLLED_BACK);
+	state_move(attempt_state(a), STATE_THAWING, STATE_ROLLED_BACK);
 	be_urgent(false);
 	/* Not before: a pipe's reader runs again, and a frozen file system is none any more. */
 	log_hold(false);
@@ -389,6 +418,7 @@ int roll_back(struct attempt *a)
 	if (stood_still)
 		clock_sleep_ms(CATCH_UP_MS);
 	bystanders_return(&a->guard.shared->bystanders);
+	ownership_end(a, a->options.machine);
 	log_text("rolled back: %s: %s", pmsm_error_name(a->failure.code), a->failure.detail);
 	return 0;
 }

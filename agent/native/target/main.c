@@ -13,6 +13,8 @@
 #include "common/facts.h"
 #include "common/facts_lists.h"
 #include "common/log.h"
+#include "common/owner.h"
+#include "target/boot-guard.h"
 #include "target/devices.h"
 #include "target/standby.h"
 
@@ -20,6 +22,7 @@
 #define MIN_FREE_HIGH_KB 65536
 #define MIN_FREE_SHARE	 128
 #define REHEARSALS_MAX	 3
+#define EXIT_WAIT	 10
 #define CONSOLE_WARNINGS 5 /* what is below it is said: up to KERN_WARNING */
 
 static struct standby standby;
@@ -29,6 +32,9 @@ static void usage(void)
 	fputs("usage: pmsm-restore standby [--interface IF] [--address A.B.C.D/LEN]\n"
 	      "           [--orchestrator IP:PORT] [--machine NAME] [--stream-port 7072]\n"
 	      "           [--single-nic]    what is not given comes from pmsm.* in /proc/cmdline\n"
+	      "       pmsm-restore boot-guard   exit 0: this machine may boot from the disk; 10: "
+	      "it waits\n"
+	      "       pmsm-restore owner [--record WHERE] [--take NAME]\n"
 	      "       pmsm-restore facts [--probe]\n",
 	      stderr);
 }
@@ -191,6 +197,25 @@ static int run_standby(int argc, char **argv)
 	return 1;
 }
 
+static int run_boot_guard(void)
+{
+	static struct machine_settings settings;
+	static struct netdevs devices;
+	struct netlink route;
+	int error;
+
+	signal(SIGPIPE, SIG_IGN);
+	cmdline_read(&settings);
+	/* Only if it has to ask, but then for certain. */
+	error = rtnl_open(&route);
+	if (!error)
+		error = migration_device_up(&settings, &route, &devices);
+	if (error)
+		log_text("boot guard: migration interface %s: %s", migration_device(&settings),
+			 strerror(-error));
+	return boot_guard(&settings) == BOOT ? 0 : EXIT_WAIT;
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -198,6 +223,10 @@ int main(int argc, char **argv)
 	log_start("pmsm-restore");
 	if (strcmp(command, "standby") == 0)
 		return run_standby(argc - 1, argv + 1);
+	if (strcmp(command, "boot-guard") == 0 && argc == 2)
+		return run_boot_guard();
+	if (strcmp(command, "owner") == 0)
+		return owner_command(argc - 1, argv + 1, false);
 	if (strcmp(command, "facts") == 0)
 		return facts_print(argc == 3 && strcmp(argv[2], "--probe") == 0);
 	if (strcmp(command, "--version") == 0) {

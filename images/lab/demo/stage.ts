@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Client } from '../../../orchestrator/cli/client.ts';
 import type { Progress } from '../../progress.ts';
+import { ROOT_OFFSET_BYTES } from '../../rootfs.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { ballastExtras } from '../guest/ballast.ts';
 import { churnExtras } from '../guest/churn.ts';
@@ -10,7 +11,7 @@ import { witnessExtras } from '../guest/witness.ts';
 import { Lab, MACHINES, type MachineName } from '../lab.ts';
 import type { InNetwork } from './client/client.ts';
 import type { DemoOptions } from './options.ts';
-import type { OnHost } from './verify.ts';
+import type { FilePlace, OnHost } from './verify.ts';
 
 export type { MachineName } from '../lab.ts';
 
@@ -22,7 +23,7 @@ export interface Stage {
   readonly lab: Lab;
   readonly machines: readonly [MachineName, MachineName];
   readonly runDir: string;
-  readonly disk: string;
+  readonly disk: FilePlace;
   readonly fsckLog: string;
   readonly accelerator: string;
   readonly orchestrator: Client;
@@ -56,7 +57,7 @@ export async function openStage(
     lab,
     machines: MACHINES,
     runDir: lab.runDir,
-    disk: lab.diskPath,
+    disk: { file: lab.diskPath, offset_bytes: ROOT_OFFSET_BYTES },
     fsckLog: resolve(lab.runDir, 'e2fsck.log'),
     accelerator: lab.accelerator,
     orchestrator: new Client({ socketPath: lab.orchestratorSocket }),

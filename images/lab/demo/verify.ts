@@ -20,6 +20,12 @@ const INCOMPAT_OFFSET = 0x60;
 /** Set while the journal holds something that is not in its place yet. */
 const NEEDS_RECOVERY = 0x4;
 
+/** Where a file system begins in a file. */
+export interface FilePlace {
+  readonly file: string;
+  readonly offset_bytes: number;
+}
+
 export async function askWitness(onHost: OnHost): Promise<Witness> {
   return WitnessSchema.parse(JSON.parse(await onHost(WITNESS_QUERY)));
 }
@@ -84,7 +90,7 @@ export async function servicesWentOn(
  * empties the journal, and e2fsck reads the disk from outside. The superblock tells when the file
  * system is at rest, and whether it still was when e2fsck had ended.
  */
-export async function diskIsClean(onHost: OnHost, disk: string, log: string): Promise<boolean> {
+export async function diskIsClean(onHost: OnHost, disk: FilePlace, log: string): Promise<boolean> {
   for (const freeze_s of FREEZE_S) {
     const thawed = onHost(`fsfreeze -f / && { sleep ${freeze_s}; fsfreeze -u /; }`);
     thawed.catch(() => undefined);
@@ -94,13 +100,14 @@ export async function diskIsClean(onHost: OnHost, disk: string, log: string): Pr
     await thawed;
     if (rested) return clean;
   }
-  throw new PmsmError('lab-failed', `the file system on ${disk} did not stay frozen for e2fsck`);
+  const where = disk.file;
+  throw new PmsmError('lab-failed', `the file system on ${where} did not stay frozen for e2fsck`);
 }
 
 /** Exit 0 of `e2fsck -fn` and nothing else; what it says goes to the log. */
-export async function fsckIsClean(disk: string, log: string): Promise<boolean> {
+export async function fsckIsClean(disk: FilePlace, log: string): Promise<boolean> {
   try {
-    await run(['e2fsck', '-fn', disk], { log });
+    await run(['e2fsck', '-fn', `${disk.file}?offset=${disk.offset_bytes}`], { log });
     return true;
   } catch (error) {
     if (error instanceof CommandError) return false;
@@ -108,7 +115,7 @@ export async function fsckIsClean(disk: string, log: string): Promise<boolean> {
   }
 }
 
-async function untilAtRest(disk: string, limit_ms: number): Promise<boolean> {
+async function untilAtRest(disk: FilePlace, limit_ms: number): Promise<boolean> {
   for (const deadline = performance.now() + limit_ms; performance.now() < deadline; ) {
     if (await isAtRest(disk)) return true;
     await sleep(POLL_MS);
@@ -116,13 +123,13 @@ async function untilAtRest(disk: string, limit_ms: number): Promise<boolean> {
   return false;
 }
 
-async function isAtRest(disk: string): Promise<boolean> {
-  const file = await open(disk, 'r');
+async function isAtRest(disk: FilePlace): Promise<boolean> {
+  const file = await open(disk.file, 'r');
   try {
     const block = Buffer.alloc(1024);
-    await file.read(block, 0, block.length, SUPERBLOCK_OFFSET);
+    await file.read(block, 0, block.length, disk.offset_bytes + SUPERBLOCK_OFFSET);
     if (block.readUInt16LE(MAGIC_OFFSET) !== MAGIC) {
-      throw new PmsmError('lab-failed', `${disk} does not hold an ext4 file system`);
+      throw new PmsmError('lab-failed', `${disk.file} does not hold an ext4 file system`);
     }
     return (block.readUInt32LE(INCOMPAT_OFFSET) & NEEDS_RECOVERY) === 0;
   } finally {

@@ -38,11 +38,11 @@ interface Started {
   directory: string;
 }
 
-async function start(t: Test, host: HostFiles = {}): Promise<Started> {
+async function start(t: Test, host: HostFiles = {}, record?: string): Promise<Started> {
   const directory = t.testdir();
   const surroundings = makeHost(directory, host);
   const machine = new Machine(join(directory, 'run', 'machine.json'), NODE1);
-  const helper = new Helper(surroundings.helper, machine, log);
+  const helper = new Helper(surroundings.helper, machine, log, record);
   const app = await makeApp({ surroundings, machine, helper, log });
   t.teardown(() => app.close());
   return { app, helper, machine, directory };
@@ -131,6 +131,12 @@ t.test('how else a helper ends', async (t) => {
     ['wrong usage', 'exit 2', { state: 'failed', code: 'internal' }, false],
     ['held', 'exit 5', { state: 'held', code: 'commit-unanswered' }, false],
     ['killed', 'kill -9 $$', { state: 'failed', code: 'source-lost' }, true],
+    [
+      'killed, and its deputy went on',
+      `(sleep 0.2; echo '{"result":"rolled-back","code":"not-jumped","detail":"an order"}') & kill -9 $$`,
+      { state: 'rolled-back', code: 'not-jumped', detail: 'an order' },
+      false,
+    ],
     ['an unknown exit code', 'exit 77', { state: 'failed' }, true],
     [
       'an unknown error code',
@@ -149,6 +155,17 @@ t.test('how else a helper ends', async (t) => {
       t.equal(callsIn(directory).includes('recover'), recovers);
     });
   }
+});
+
+t.test('a disk that says who owns it', async (t) => {
+  const { app, helper, directory } = await start(t, { run: 'kill -9 $$' }, 'PARTLABEL=own');
+  await helper.recover();
+  t.equal(callsIn(directory), 'recover\nowner --record PARTLABEL=own --settle node1\n');
+  await post(app, START);
+  await helper.settled();
+  t.match(callsIn(directory), /--record PARTLABEL=own --machine node1 --target-machine node2 /);
+  const calls = callsIn(directory).trim().split('\n');
+  t.equal(calls.filter((call) => call.startsWith('owner')).length, 2, 'settled again');
 });
 
 t.test('one attempt at a time, each id once', async (t) => {

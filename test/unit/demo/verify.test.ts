@@ -101,10 +101,11 @@ t.test('a disk at rest is checked, a damaged one is not clean', async (t) => {
   const directory = t.testdir();
   const log = resolve(directory, 'log');
   const disk = await makeDisk(directory);
-  t.equal(await diskIsClean(async () => '', disk, log), true);
+  const place = { file: disk, offset_bytes: 0 };
+  t.equal(await diskIsClean(async () => '', place, log), true);
   await run(['debugfs', '-w', '-R', 'clri <2>', disk]);
-  t.equal(await fsckIsClean(disk, log), false);
-  t.equal(await diskIsClean(async () => '', disk, log), false);
+  t.equal(await fsckIsClean(place, log), false);
+  t.equal(await diskIsClean(async () => '', place, log), false);
 });
 
 t.test('what is not a file system is not taken for one', async (t) => {
@@ -112,7 +113,7 @@ t.test('what is not a file system is not taken for one', async (t) => {
   const disk = resolve(directory, 'disk.img');
   writeFileSync(disk, Buffer.alloc(65_536));
   await t.rejects(
-    diskIsClean(async () => '', disk, resolve(directory, 'log')),
+    diskIsClean(async () => '', { file: disk, offset_bytes: 0 }, resolve(directory, 'log')),
     { code: 'lab-failed' },
   );
 });

@@ -15,7 +15,8 @@ async function move({ stage, load }: Scene): Promise<Moved> {
   const { lab } = stage;
   const { node1, node2 } = lab.machines;
   const begin_ns = now_ns();
-  await lab.ssh('systemctl poweroff --no-block');
+  // The disk changes its owner, and the boot guard of the other machine believes the disk.
+  await lab.ssh(`/opt/pmsm/pmsm-freeze owner --take ${node2.name}; systemctl poweroff --no-block`);
   await node1.waitForPowerOff(SHUTDOWN_LIMIT_MS);
   const off_ns = now_ns();
   await node2.powerOn('host');

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef PMSM_OWNER_H
+#define PMSM_OWNER_H
+
+#include <stdbool.h>
+
+/*
+ * `owner`, of both programs: shows or changes what the disk says of its owner.
+ *
+ *     owner                   one JSON document
+ *     owner --settle NAME     this machine runs, so it is the owner: after a boot or an attempt.
+ * Refuses if another one is, without an attempt under way owner --take NAME       for a person who
+ * knows that no other machine runs
+ *     --record WHERE          not what the kernel command line says
+ *
+ * `held`: an attempt holds this machine, which so owns nothing for certain.
+ */
+int owner_command(int argc, char **argv, bool held);
+
+#endif

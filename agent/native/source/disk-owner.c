@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+
+#include "common/log.h"
+#include "common/ownership.h"
+#include "source/attempt.h"
+
+static int refuse(struct attempt *a, int error, const char *what)
+{
+	return failure_set(&a->failure, PMSM_E_OWNERSHIP_UNCLEAR, error, "%s: %s",
+			   a->options.record, what);
+}
+
+int ownership_begin(struct attempt *a)
+{
+	const struct options *o = &a->options;
+	struct ownership ownership;
+	char path[sizeof(a->record_path)];
+	int error;
+
+	if (o->record[0] == '\0')
+		return 0;
+	error = ownership_find(path, sizeof(path), o->record, "");
+	if (!error)
+		error = ownership_read(path, &ownership);
+	if (error && error != -ENODATA)
+		return refuse(a, error, strerror(-error));
+	/* One that was being moved and runs is the owner, too, and its agent has settled it. */
+	if (!error && ownership.state == OWNERSHIP_OWNED &&
+	    strcmp(ownership.machine, o->machine) != 0)
+		return refuse(a, EEXIST, "the disk has another owner");
+	ownership = (struct ownership){
+	    .state = OWNERSHIP_MOVING, .id = o->id, .orchestrator = o->orchestrator};
+	copy_text(ownership.machine, sizeof(ownership.machine), o->machine);
+	error = ownership_write(path, &ownership);
+	if (error)
+		return refuse(a, error, strerror(-error));
+	copy_text(a->record_path, sizeof(a->record_path), path);
+	return 0;
+}
+
+void ownership_end(struct attempt *a, const char *machine)
+{
+	struct ownership ownership = {.state = OWNERSHIP_OWNED, .id = a->options.id};
+	int error;
+
+	if (a->record_path[0] == '\0')
+		return;
+	copy_text(ownership.machine, sizeof(ownership.machine), machine);
+	error = ownership_write(a->record_path, &ownership);
+	/* Then it says MOVING for ever, and a boot asks the orchestrator, who knows. */
+	if (error)
+		log_text("%s: %s", a->record_path, strerror(-error));
+}
