@@ -6,11 +6,28 @@ const CONFIG_BYTES_MAX = 1024 * 1024;
 
 const PortSchema = z.int().min(0).max(65_535);
 
-export const FenceSchema = z.strictObject({
+const FENCE_TIMEOUT_MS = z.int().min(100).max(600_000).default(30_000);
+
+export const CommandFenceSchema = z.strictObject({
   /** Exit 0 means: that machine is off, for certain. */
   command: z.array(z.string().min(1)).min(1).max(64),
-  timeout_ms: z.int().min(100).max(600_000).default(30_000),
+  timeout_ms: FENCE_TIMEOUT_MS,
 });
+
+/** One of ClusterLabs' fence agents, which know the BMCs and power strips of every vendor. */
+export const AgentFenceSchema = z.strictObject({
+  agent: z.string().regex(/^fence_[a-z0-9_]{1,64}$/),
+  /** What the agent reads, `ip`, `username`, `password_script`; how it is called is pmsm's business. */
+  options: z
+    .record(
+      z.string().regex(/^(?!action$)[a-z][a-z0-9_]{0,63}$/),
+      z.string().regex(/^[^\r\n]{0,1024}$/),
+    )
+    .default({}),
+  timeout_ms: FENCE_TIMEOUT_MS,
+});
+
+export const FenceSchema = z.union([CommandFenceSchema, AgentFenceSchema]);
 
 export const MachineSchema = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
@@ -47,6 +64,8 @@ export const ConfigSchema = z.strictObject({
 
 export type Config = z.infer<typeof ConfigSchema>;
 export type Machine = z.infer<typeof MachineSchema>;
+export type CommandFence = z.infer<typeof CommandFenceSchema>;
+export type AgentFence = z.infer<typeof AgentFenceSchema>;
 
 export function parseConfig(value: unknown, from: string): Config {
   const parsed = ConfigSchema.safeParse(value);

@@ -13,6 +13,7 @@ import type { DiskExtras } from '../disk.ts';
 import { type LabOptions, type LabOptionsInput, labOptionsSchema } from '../options.ts';
 import { identify, tether } from '../processes.ts';
 import type { Progress } from '../progress.ts';
+import { Bmc } from './bmc.ts';
 import { type BootFiles, copyBootFiles, removeBootFiles, supportsDirectIo } from './disk.ts';
 import { waitForStates } from './hosts.ts';
 import { bootPairOf, diskFile, gather, type Ingredients } from './ingredients.ts';
@@ -58,6 +59,7 @@ export class Lab {
   readonly #network: Switch;
   readonly #keys: Artefact;
   readonly #files: BootFiles;
+  readonly #bmcs: Bmc[];
   #phase: LabState['phase'] = 'starting';
   #forget: () => void = () => undefined;
   #stopped: Promise<void> | undefined;
@@ -89,12 +91,9 @@ export class Lab {
       });
     this.machines = { node1: machine('node1', 1), node2: machine('node2', 2) };
     this.orchestratorSocket = resolve(parts.runDir, SOCKET);
-    this.orchestrator = new LabOrchestrator(
-      name,
-      parts.runDir,
-      parts.network,
-      Object.values(this.machines),
-    );
+    const machines = Object.values(this.machines);
+    this.orchestrator = new LabOrchestrator(parts.runDir, parts.network, machines);
+    this.#bmcs = machines.map((one) => Bmc.start(name, one, parts.runDir, parts.network));
   }
 
   /** Builds what is missing, then starts. Everything ends with this process, however it ends. */
@@ -216,6 +215,7 @@ export class Lab {
     this.#forget();
     await this.orchestrator.stop();
     await Promise.all(Object.values(this.machines).map((machine) => machine.powerOff()));
+    await Promise.all(this.#bmcs.map((bmc) => bmc.stop()));
     await this.#network.stop();
     removeBootFiles(this.#files);
     rmSync(this.runDir, { recursive: true, force: true });

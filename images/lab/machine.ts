@@ -71,6 +71,7 @@ const CHEAP = [
 
 export class Machine {
   readonly name: string;
+  readonly number: number;
   /** The address that stays with this physical machine. */
   readonly address: string;
   /** Everything that the machine ever wrote to its serial port. */
@@ -89,6 +90,7 @@ export class Machine {
     this.#board = board;
     this.#place = place;
     this.name = place.name;
+    this.number = place.number;
     this.address = `10.0.1.${place.number}`;
     this.console = resolve(place.runDir, `${place.name}.console`);
     this.consoleSocket = resolve(place.runDir, `${place.name}.tty`);

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { PmsmError } from '../../agent/wire/errors.ts';
 import { inTree } from '../paths.ts';
 import { end, identify, type ProcessId, tailOf, tether } from '../processes.ts';
+import { bmcFence } from './bmc.ts';
 import type { Machine } from './machine.ts';
 import { CLIENT_MIGRATION_ADDRESS, type Switch } from './switch.ts';
 
@@ -21,7 +22,7 @@ export class LabOrchestrator {
   #child: ChildProcess | undefined;
   #id: ProcessId | undefined;
 
-  constructor(name: string, runDir: string, network: Switch, machines: Machine[]) {
+  constructor(runDir: string, network: Switch, machines: Machine[]) {
     this.socket = resolve(runDir, SOCKET);
     this.log = resolve(runDir, 'orchestrator.log');
     this.#config = resolve(runDir, 'orchestrator.json');
@@ -30,7 +31,7 @@ export class LabOrchestrator {
       machines: machines.map((machine) => ({
         name: machine.name,
         address: machine.address,
-        fence: { command: [process.execPath, inTree('images/lab/fence.ts'), name, machine.name] },
+        fence: bmcFence(machine.number),
       })),
       listen: { host: '10.0.0.254', socket_path: this.socket },
       control: { advertise: CLIENT_MIGRATION_ADDRESS },

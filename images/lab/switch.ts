@@ -14,6 +14,9 @@ const READY_LIMIT_MS = 15_000;
 
 export type Network = 'service' | 'migration';
 
+/** Where the BMC of a machine answers: in a cabinet that is a port of its own. */
+export const bmcAddress = (machine_number: number): string => `10.0.1.${100 + machine_number}`;
+
 /** The tap of a machine's NIC; interface names have at most 15 characters. */
 export function tapName(machine: string, network: Network): string {
   return `${machine.slice(0, 12)}-${network === 'service' ? 's' : 'm'}`;
@@ -88,7 +91,8 @@ export function setUpCommands(machines: string[], singleNic: boolean): string[] 
     'ip -6 address add fd00::fe/64 dev br0 nodad',
     `ip address add ${CLIENT_MIGRATION_ADDRESS}/24 dev ${migrationBridge}`,
   );
-  for (const machine of machines) {
+  for (const [index, machine] of machines.entries()) {
+    commands.push(`ip address add ${bmcAddress(index + 1)}/32 dev lo`);
     commands.push(...tapCommands(tapName(machine, 'service'), 'br0'));
     if (!singleNic) commands.push(...tapCommands(tapName(machine, 'migration'), 'br1'));
   }

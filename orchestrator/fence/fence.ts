@@ -1,7 +1,6 @@
-import { execa } from 'execa';
 import type { Machine } from '../config.ts';
-
-const OUTPUT_CHARACTERS_MAX = 512;
+import { fenceByAgent } from './agent.ts';
+import { fenceByCommand } from './command.ts';
 
 export interface FenceResult {
   /** Only true makes it safe to let the source run. */
@@ -9,28 +8,10 @@ export interface FenceResult {
   detail: string;
 }
 
-/**
- * Makes certain that a machine is off by running its configured command to the end. Nothing but
- * exit code 0 in time counts; no shell is involved.
- */
-export async function fence(machine: Machine): Promise<FenceResult> {
-  if (!machine.fence) {
-    return { confirmed_off: false, detail: `no fence is configured for ${machine.name}` };
-  }
-  const { command, timeout_ms } = machine.fence;
-  const [file, ...args] = command as [string, ...string[]];
-  const result = await execa(file, args, {
-    reject: false,
-    timeout: timeout_ms,
-    killSignal: 'SIGKILL',
-    stdin: 'ignore',
-    all: true,
-    maxBuffer: 64 * 1024,
-  });
-  const output = (result.all ?? '').trim().slice(-OUTPUT_CHARACTERS_MAX);
-  if (result.exitCode === 0 && !result.failed) {
-    return { confirmed_off: true, detail: `${machine.name} was confirmed off. ${output}`.trim() };
-  }
-  const why = result.timedOut ? `no answer in ${timeout_ms} ms` : `exit ${result.exitCode ?? '-'}`;
-  return { confirmed_off: false, detail: `the fence of ${machine.name} failed: ${why}. ${output}` };
+/** Makes certain that a machine is off, in the way that is configured for it. */
+export async function fence({ name, fence: how }: Machine): Promise<FenceResult> {
+  if (!how) return { confirmed_off: false, detail: `no fence is configured for ${name}` };
+  const said = 'agent' in how ? await fenceByAgent(how) : await fenceByCommand(how);
+  const outcome = said.confirmed_off ? 'was confirmed off.' : 'was not confirmed off:';
+  return { ...said, detail: `${name} ${outcome} ${said.detail}`.trim() };
 }
