@@ -71,6 +71,8 @@ pmsm_network() {
 pmsm_may_boot() {
 	pmsm_has pmsm.record || return 0
 	pmsm_drivers 0x01
+	# A controller's disks show up later than it does; the driver of those that speak SCSI takes them as they come.
+	pmsm_load sd_mod
 	until pmsm_network; do
 		sleep 5
 	done

@@ -1413,6 +1413,7 @@ enum pmsm_error_code {
 	PMSM_E_FORMAT_MISMATCH = 33,
 	PMSM_E_ENGINE_UNAVAILABLE = 34,
 	PMSM_E_STANDBY_UNFIT = 35,
+	PMSM_E_CRASH_KERNEL_LOADED = 36,
 	PMSM_E_RESERVE_FAILED = 40,
 	PMSM_E_STREAM_FAILED = 41,
 	PMSM_E_STALLED = 42,
@@ -1507,6 +1508,8 @@ static inline const char *pmsm_error_name(uint32_t code)
 		return "engine-unavailable";
 	case 35:
 		return "standby-unfit";
+	case 36:
+		return "crash-kernel-loaded";
 	case 40:
 		return "reserve-failed";
 	case 41:
@@ -1643,6 +1646,8 @@ static inline const char *pmsm_error_title(uint32_t code)
 		return "The engine that was asked for does not work between these machines.";
 	case 35:
 		return "The standby failed at what it tried once for the jump.";
+	case 36:
+		return "A crash kernel is loaded on the source.";
 	case 40:
 		return "The standby could not be reserved.";
 	case 41:

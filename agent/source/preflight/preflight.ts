@@ -2,6 +2,7 @@ import { toPmsmError } from '../../wire/errors.ts';
 import type { Finding, Preflight } from '../api/schemas.ts';
 import type { Facts } from '../facts.ts';
 import { readFacts, runs, type Surroundings } from '../surroundings.ts';
+import { crash } from './crash.ts';
 import { filesystems } from './filesystems.ts';
 import { ok, type Probe, refuse } from './finding.ts';
 import { guests } from './guests.ts';
@@ -21,6 +22,7 @@ const PROBES: readonly Probe[] = [
   networkDisks,
   filesystems,
   quarantine,
+  crash,
 ];
 
 /** A frozen machine cannot load modules: what the window needs is loaded now. */

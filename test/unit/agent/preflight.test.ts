@@ -9,7 +9,7 @@ t.test('a good machine', async (t) => {
   const { findings } = await preflight(makeHost(t.testdir()));
   const bad = findings.filter(({ severity }) => severity !== 'ok');
   t.strictSame(bad, []);
-  t.equal(findings.length, 9, 'every probe has answered');
+  t.equal(findings.length, 10, 'every probe has answered');
 });
 
 const mount = (line: string) => ({
@@ -56,6 +56,12 @@ const CASES: Array<
     { facts: { ...FACTS, hibernation: { available: false, reason: 'secret memory' } } },
     'hibernation-unavailable',
     /secret memory/,
+  ],
+  [
+    'a crash kernel',
+    { files: { 'sys/kernel/kexec_crash_loaded': '1\n' } },
+    'crash-kernel-loaded',
+    /says 1/,
   ],
   ['too much memory in use', { facts: used(600) }, 'memory-too-full', /600 of 1000 MiB/],
   ['nearly too much', { facts: used(540) }, 'memory-too-full', /540 of 1000 MiB/, 'warn'],
