@@ -100,6 +100,29 @@ static pid_t start_source(const struct sockaddr_in *orchestrator)
 	return child;
 }
 
+static void test_lock(void)
+{
+	int lock = attempt_lock(), status = 0;
+	pid_t child;
+
+	CHECK(lock >= 0, "an attempt takes the lock");
+	child = fork();
+	if (child == 0)
+		_exit(attempt_is_under_way() && attempt_lock() == -EWOULDBLOCK ? 0 : 1);
+	waitpid(child, &status, 0);
+	CHECK(status == 0, "another process sees that one is under way, and begins none");
+	child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	close(lock);
+	CHECK(attempt_is_under_way(), "a process that it has left behind still is the attempt");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	CHECK(!attempt_is_under_way(), "the last one that ends takes the lock away");
+}
+
 static void test_thaw(const struct sockaddr_in *orchestrator)
 {
 	pid_t child = start_source(orchestrator);
@@ -153,6 +176,7 @@ int main(void)
 	control.fd = -1;
 	if (system("ip link set lo up") || !listen_here(&address))
 		abort();
+	test_lock();
 	test_thaw(&address);
 	test_release(&address);
 	return test_end();

@@ -76,7 +76,7 @@ static int settle(const char *device, struct ownership *ownership, const char *m
 	bool owned = ownership->state == OWNERSHIP_OWNED;
 
 	if (held) {
-		log_text("owner: an attempt holds this machine");
+		log_text("owner: an attempt is under way on this machine");
 		return EXIT_HELD;
 	}
 	if (owned && strcmp(ownership->machine, machine) == 0)

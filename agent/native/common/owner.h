@@ -13,7 +13,7 @@
  * knows that no other machine runs
  *     --record WHERE          not what the kernel command line says
  *
- * `held`: an attempt holds this machine, which so owns nothing for certain.
+ * `held`: an attempt is under way on this machine, or holds it; then only that may settle anything.
  */
 int owner_command(int argc, char **argv, bool held);
 

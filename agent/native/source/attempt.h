@@ -40,6 +40,7 @@ struct attempt {
 	struct filesystems filesystems;
 	struct guard guard;
 	struct deputy deputy;
+	int lock_fd; /* of attempt_lock(): kept until the end */
 	struct throttle throttle;
 	struct pipeline pipeline;
 	struct netlink diag;

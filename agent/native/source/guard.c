@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +23,7 @@
 #define MARKER_DIRECTORY "/run/pmsm"
 #define MARKER_PATH	 MARKER_DIRECTORY "/held"
 #define MARKER_PREPARED	 MARKER_DIRECTORY "/not-held"
+#define LOCK_PATH	 MARKER_DIRECTORY "/attempt"
 #define GUARD_FIRST_FD	 3
 /* Looks that find the guard awake while all should stand still, before it ends the helper. */
 #define LOOK_MS	  500
@@ -34,6 +36,30 @@ static struct quarantine recovery_quarantine;
 bool marker_exists(void)
 {
 	return access(MARKER_PATH, F_OK) == 0;
+}
+
+int attempt_lock(void)
+{
+	int fd, error;
+
+	mkdir(MARKER_DIRECTORY, 0755);
+	fd = open(LOCK_PATH, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	error = -errno;
+	close(fd);
+	return error;
+}
+
+bool attempt_is_under_way(void)
+{
+	int fd = attempt_lock();
+
+	if (fd >= 0)
+		close(fd);
+	return fd == -EWOULDBLOCK;
 }
 
 /* On a disk the marker would block for ever while file systems are frozen. */
@@ -190,6 +216,8 @@ int guard_start(struct guard *guard)
 	int fds[2];
 
 	marker_prepare();
+	if (!guard->shared && guard_share(guard))
+		return -ENOMEM;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	guard->pid = fork();

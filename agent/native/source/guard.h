@@ -57,7 +57,7 @@ struct guard {
 	pid_t pid;
 };
 
-/* What both have, to begin with. */
+/* What both have. Done by guard_start(), unless it is needed before. */
 int guard_share(struct guard *guard);
 /* Forks the guard. Call it before any thread, any connection and /dev/snapshot. */
 int guard_start(struct guard *guard);
@@ -68,5 +68,13 @@ void guard_end(struct guard *guard);
 /* Thaws all file systems, deletes the quarantine and the marker, and says what it did. */
 int recover_machine(void);
 bool marker_exists(void);
+
+/*
+ * A machine makes one attempt at a time, and nobody else may write who owns its disk meanwhile: an
+ * agent that is started anew, say. The lock goes with the last process of the attempt, the deputy
+ * included. The descriptor, -EWOULDBLOCK if another attempt is under way, or -errno.
+ */
+int attempt_lock(void);
+bool attempt_is_under_way(void);
 
 #endif

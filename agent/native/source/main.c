@@ -187,7 +187,7 @@ int main(int argc, char **argv)
 	if (strcmp(command, "recover") == 0)
 		return recover(argc - 1, argv + 1);
 	if (strcmp(command, "owner") == 0)
-		return owner_command(argc - 1, argv + 1, marker_exists());
+		return owner_command(argc - 1, argv + 1, marker_exists() || attempt_is_under_way());
 	if (strcmp(command, "network") == 0)
 		return network();
 	if (strcmp(command, "--version") == 0) {

@@ -223,6 +223,11 @@ int prepare(struct attempt *a)
 	if (marker_exists())
 		return failure_set(&a->failure, PMSM_E_CONFLICT, 0,
 				   "an earlier attempt holds this machine");
+	a->lock_fd = attempt_lock();
+	if (a->lock_fd < 0)
+		return failure_set(&a->failure,
+				   a->lock_fd == -EWOULDBLOCK ? PMSM_E_CONFLICT : PMSM_E_INTERNAL,
+				   -a->lock_fd, "another attempt is under way on this machine");
 	if (refuse_tracer(a))
 		return -1;
 	/* The guard comes first: it must inherit no connection and no thread. */

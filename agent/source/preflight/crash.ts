@@ -1,8 +1,7 @@
 import { textOf } from '../surroundings.ts';
 import { ok, type Probe, refuse } from './finding.ts';
 
-const WHY =
-  'After a panic a crash kernel mounts the disk to write its dump, and asks nobody whether another machine owns it by then.';
+const WHY = 'After a panic a crash kernel mounts the disk for its dump, whoever owns that by then.';
 
 /** A kernel that is loaded for the case of a crash (kdump). */
 export const crash: Probe = async (surroundings) => {

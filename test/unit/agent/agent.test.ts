@@ -69,7 +69,7 @@ t.test('inventory', async (t) => {
   });
   t.match((await app.inject('/healthz')).json(), { ok: true, machine: 'node1' });
   const checks = await app.inject({ method: 'POST', url: '/v1/preflight', payload: {} });
-  t.equal(checks.json().findings.length, 9);
+  t.equal(checks.json().findings.length, 10);
 });
 
 t.test('mounts', async (t) => {

@@ -40,7 +40,10 @@ t.test('without a command nothing is confirmed', async (t) => {
 function agent(t: Test, body: string, timeout_ms = 5000) {
   const directory = t.testdir();
   const script = `#!/bin/sh
-while IFS= read -r line; do echo "$line" >>'${directory}/heard'; case $line in action=*) action=\${line#action=};; esac; done
+while IFS= read -r line; do
+  echo "$line" >>'${directory}/heard'
+  case $line in action=*) action=\${line#action=};; esac
+done
 ${body}
 `;
   writeFileSync(resolve(directory, 'fence_test'), script);
