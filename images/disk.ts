@@ -36,10 +36,12 @@ const UNITS = [
   'pmsm-agent.service',
   'pmsm-ready.service',
 ];
-const RECIPE_VERSION = 3;
+const RECIPE_VERSION = 4;
 
 const SECTOR_BYTES = 512;
 const ROOT_SECTOR = ROOT_OFFSET_BYTES / SECTOR_BYTES;
+/** The machine of a lab that boots from it. */
+const FIRST_OWNER = 'node1';
 /** Two partitions: who owns the disk, and the root file system. Behind them lies the second partition table. */
 const PARTITION = `
 sectors=$(($(stat -c %s "$1") / ${SECTOR_BYTES}))
@@ -50,6 +52,10 @@ start=2048, size=${ROOT_SECTOR - 2048}, name=${OWNER_PARTLABEL}
 start=${ROOT_SECTOR}, size=$sectors, name=pmsm-root
 END
 dd if="$1" of="$2" bs=1M seek=${ROOT_OFFSET_BYTES / 2 ** 20} conv=notrunc,sparse status=none
+truncate -s 8192 "$1.record"
+"$3" owner --record "$1.record" --take ${FIRST_OWNER}
+dd if="$1.record" of="$2" bs=1M seek=1 conv=notrunc status=none
+rm "$1.record"
 `;
 
 export async function hostDisk(
@@ -81,7 +87,8 @@ export async function hostDisk(
         await run(['cp', '--sparse=auto', '--reflink=auto', base.path(DISK_FILE), root]);
         await putFiles(root, files, units, resolve(directory, 'commands'));
         await run(['e2fsck', '-fn', root]);
-        await run(['sh', '-euc', PARTITION, 'sh', root, resolve(directory, DISK_FILE)]);
+        const freeze = helpers.path(FREEZE);
+        await run(['sh', '-euc', PARTITION, 'sh', root, resolve(directory, DISK_FILE), freeze]);
         rmSync(root);
       },
     },

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   AttemptSchema,
   type AttemptView,
@@ -16,6 +16,8 @@ const HEALTH_TIMEOUT_MS = 1000;
 const INVENTORY_TIMEOUT_MS = 20_000;
 const PREFLIGHT_TIMEOUT_MS = 30_000;
 const START_TIMEOUT_MS = 10_000;
+
+const HealthSchema = z.object({ ok: z.literal(true), machine: z.string().max(64) });
 
 interface Call<T> {
   method: 'GET' | 'POST';
@@ -67,16 +69,14 @@ export class AgentClient {
 
   /** An agent that answers is thawed, and so is its machine. */
   async answers(machine: Machine, timeout_ms = HEALTH_TIMEOUT_MS): Promise<boolean> {
-    try {
-      const { status } = await requestJson(endpointOf(machine), {
-        method: 'GET',
-        path: '/healthz',
-        timeout_ms,
-      });
-      return status === 200;
-    } catch {
-      return false;
-    }
+    return (await this.name(machine, timeout_ms)) !== undefined;
+  }
+
+  /** Which machine the agent at this address says that it is on; undefined if none answers. */
+  async name(machine: Machine, timeout_ms = HEALTH_TIMEOUT_MS): Promise<string | undefined> {
+    const send = { method: 'GET', path: '/healthz', timeout_ms } as const;
+    const answer = await requestJson(endpointOf(machine), send).catch(() => undefined);
+    return answer?.status === 200 ? HealthSchema.safeParse(answer.body).data?.machine : undefined;
   }
 
   async #call<T>(machine: Machine, call: Call<T>): Promise<T> {

@@ -103,7 +103,10 @@ export class Helper {
 
   async #run(request: StartAttempt, attempt: AttemptView): Promise<void> {
     try {
-      const args = argumentsOf(this.#machine.identity, request, this.#record);
+      const { name, address, prefix } = request.target;
+      this.#machine.prepareMove(name, address, prefix);
+      const files = { identity: this.#machine.path, record: this.#record };
+      const args = argumentsOf(this.#machine.identity, request, files);
       const result = await this.#runHelper(args, attempt);
       await this.#conclude(request, attempt, result);
     } catch (error) {
@@ -139,17 +142,20 @@ export class Helper {
 
   async #conclude(request: StartAttempt, attempt: AttemptView, end: HelperEnd): Promise<void> {
     const last = attempt.lines.findLast(({ result }) => typeof result === 'string');
-    const state =
+    const { name: now } = this.#machine.lookAgain();
+    const said =
       end.exitCode === undefined
         ? STATE_BY_RESULT[String(last?.result)]
         : STATE_BY_EXIT[end.exitCode];
+    // A helper that dies after go has moved all the same, and its guard has done the rest.
+    const state = said ?? (now === request.target.name ? 'moved' : undefined);
     attempt.detail = String(last?.detail ?? end.detail).slice(0, 2048);
     attempt.code = state === 'moved' ? null : errorCodeOf(last?.code, end);
     if (state === 'moved') {
       const { name, address, prefix } = request.target;
       this.#machine.becomes(name, address, prefix);
     }
-    if (state === undefined) {
+    if (said === undefined) {
       this.#log.error({ ...end }, 'the helper died; taking back what it left');
       await this.recover();
     }
@@ -186,9 +192,10 @@ function keepLine(attempt: AttemptView, line: string): void {
 export function argumentsOf(
   machine: MachineIdentity,
   request: StartAttempt,
-  record?: string,
+  files: { identity: string; record: string | undefined },
 ): string[] {
   const { target, orchestrator, options } = request;
+  const { identity, record } = files;
   const names = ['--machine', machine.name, '--target-machine', target.name];
   return [
     'run',
@@ -200,6 +207,7 @@ export function argumentsOf(
     ...['--target', `${target.address}:${target.port}`],
     ...['--target-address', `${target.address}/${target.prefix}`],
     ...['--target-mac', target.mac],
+    ...['--identity', identity],
     ...(record === undefined ? [] : ['--record', record, ...names]),
     ...(machine.single_nic ? ['--single-nic'] : []),
     ...['--engine', options.engine],

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type MachineIdentity, MachineSchema } from './api/schemas.ts';
 
@@ -22,6 +22,25 @@ export class Machine {
     return this.#identity;
   }
 
+  get path(): string {
+    return this.#path;
+  }
+
+  /**
+   * What the file is to say on another body: the helper renames it there when it learns that it is the owner, so
+   * that whoever looks finds the truth, however the helper ends.
+   */
+  prepareMove(name: string, address: string, prefix: number): void {
+    write(`${this.#path}.moved`, { ...this.#identity, name, address, prefix });
+  }
+
+  /** After an attempt, however that ended: which machine is this? */
+  lookAgain(): MachineIdentity {
+    rmSync(`${this.#path}.moved`, { force: true });
+    this.#identity = readIdentity(this.#path) ?? this.#identity;
+    return this.#identity;
+  }
+
   /** We run on another body now. */
   becomes(name: string, address: string, prefix: number): void {
     this.#identity = { ...this.#identity, name, address, prefix };
@@ -29,11 +48,15 @@ export class Machine {
   }
 
   #write(): void {
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o755 });
-    const temporary = `${this.#path}.new`;
-    writeFileSync(temporary, `${JSON.stringify(this.#identity)}\n`);
-    renameSync(temporary, this.#path);
+    write(this.#path, this.#identity);
   }
+}
+
+function write(path: string, identity: MachineIdentity): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  const temporary = `${path}.new`;
+  writeFileSync(temporary, `${JSON.stringify(identity)}\n`);
+  renameSync(temporary, path);
 }
 
 function readIdentity(path: string): MachineIdentity | undefined {

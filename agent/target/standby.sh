@@ -55,8 +55,8 @@ pmsm_wait_interface() {
 	done
 }
 
-# Makes sure that the migration interface can be set up, which pmsm-restore then does.
-pmsm_network() {
+# What the migration interface needs of the kernel.
+pmsm_network_drivers() {
 	# An address is answered for by its own MAC only, also when two interfaces share a NIC.
 	echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore
 	echo 2 >/proc/sys/net/ipv4/conf/all/arp_announce
@@ -64,19 +64,37 @@ pmsm_network() {
 	if pmsm_has pmsm.single-nic; then
 		pmsm_load macvlan
 	fi
+}
+
+# Makes sure that the migration interface can be set up, which pmsm-restore then does.
+pmsm_network() {
+	pmsm_network_drivers
 	pmsm_wait_interface "$(pmsm_value pmsm.interface)"
 }
 
-# Whether this machine may boot from its disk (agent/native/target/boot-guard.h). Anything but a clear yes is a no.
+# Whether this machine may boot from its disk: one that takes part in migrations only if the disk is its own
+# (agent/native/target/boot-guard.h), and anything but a clear yes is a no.
 pmsm_may_boot() {
-	pmsm_has pmsm.record || return 0
+	if ! pmsm_has pmsm.record; then
+		! pmsm_has pmsm.standby
+		return
+	fi
 	pmsm_drivers 0x01
 	# A controller's disks show up later than it does; the driver of those that speak SCSI takes them as they come.
 	pmsm_load sd_mod
-	until pmsm_network; do
-		sleep 5
+	# For a machine that has to ask. One that is the owner needs no network for that.
+	pmsm_network_drivers
+	# A person is certain that no other machine runs.
+	if pmsm_has pmsm.take; then
+		until pmsm-restore owner --take "$(pmsm_value pmsm.machine)"; do
+			sleep 1
+		done
+	fi
+	pmsm-restore boot-guard || return 1
+	while pmsm_has hibernate_loader; do
+		echo "pmsm: this machine owns the disk, but has the memory of a standby: boot it without hibernate_loader="
+		sleep 60
 	done
-	pmsm-restore boot-guard
 }
 
 # Waits for a machine, for ever: whatever ends the program, it is started again after a pause.

@@ -24,7 +24,8 @@ export async function fenceByAgent(how: AgentFence): Promise<FenceResult> {
     return { confirmed_off: false, detail: redact(how, `${how.agent}: ${why} ${off.output}`) };
   }
   const status = await call('status');
-  const confirmed_off = status.exit === STATUS_OFF;
+  // The same number stands for wrong options: the word has to be there, too.
+  const confirmed_off = status.exit === STATUS_OFF && /\boff\b/i.test(status.output);
   const said = confirmed_off ? off.output : `it says that it is still on. ${status.output}`;
   return { confirmed_off, detail: redact(how, `${how.agent}: ${said}`) };
 }

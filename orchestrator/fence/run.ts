@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 
 const OUTPUT_CHARACTERS_MAX = 512;
@@ -10,24 +11,37 @@ export interface Ended {
   output: string;
 }
 
-/** A fence that hangs must not hold the decision up: past the limit it is killed. */
+/**
+ * A fence that hangs must not hold the decision up, nor strike when that was made: past the limit it is killed with
+ * all that it has started, and not waited for.
+ */
 export async function runBounded(
   command: readonly string[],
   input: string,
   timeout_ms: number,
 ): Promise<Ended> {
   const [file, ...args] = command as [string, ...string[]];
-  const result = await execa(file, args, {
-    reject: false,
-    timeout: timeout_ms,
-    killSignal: 'SIGKILL',
-    input,
-    all: true,
-    maxBuffer: OUTPUT_BUFFER_BYTES,
-  });
-  const output = (result.all ?? '').trim().slice(-OUTPUT_CHARACTERS_MAX);
-  if (result.timedOut) return { exit: 'late', output };
-  // A peer that does not read its input is no failure of its own.
-  const exit = result.exitCode ?? 'none';
-  return { exit, output };
+  // A process group of its own.
+  const options = { reject: false, detached: true, all: true, maxBuffer: OUTPUT_BUFFER_BYTES };
+  const child = execa(file, args, { ...options, input });
+  const limit = new AbortController();
+  const ended = child.finally(() => limit.abort());
+  const late = sleep(timeout_ms, 'late' as const, { signal: limit.signal }).catch(() => undefined);
+  if ((await Promise.race([ended, late])) === 'late') {
+    killGroup(child.pid);
+    return { exit: 'late', output: '' };
+  }
+  const result = await ended;
+  const output = String(result.all ?? '')
+    .trim()
+    .slice(-OUTPUT_CHARACTERS_MAX);
+  return { exit: result.exitCode ?? 'none', output };
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch {
+    // It has ended in this very moment.
+  }
 }

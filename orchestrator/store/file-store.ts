@@ -3,7 +3,7 @@ import { PmsmError } from '../../agent/wire/errors.ts';
 import { type Journal, openJournal, requireSpace, rewriteJournal } from './journal.ts';
 import { lockDirectory } from './lock.ts';
 import type { MigrationEvent } from './record.ts';
-import { EVENTS_PER_MIGRATION_MAX, type Line, type Migration } from './record.ts';
+import { EVENTS_PER_MIGRATION_MAX, isOpen, type Line, type Migration } from './record.ts';
 import { type NewMigration, StaleVersion, type Store } from './store.ts';
 
 /** Finished migrations that are remembered; those without an end always are. */
@@ -153,11 +153,11 @@ function replay(lines: Line[]): Contents {
   return contents;
 }
 
-/** An attempt in doubt, or one whose source was ordered to thaw, may still be asked about. */
+/** An attempt in doubt, and one whose source was not let go yet, may still be asked about. */
 function keepNewest(contents: Contents): Contents {
   const migrations = [...contents.migrations.values()];
   const dropped = migrations
-    .filter(({ ended_at, state }) => ended_at !== null && state !== 'in-doubt')
+    .filter(({ ended_at, state, decision }) => ended_at !== null && !isOpen({ state, decision }))
     .slice(0, -MIGRATIONS_KEPT_MAX);
   const gone = new Set(dropped.map(({ id }) => id));
   return {

@@ -186,3 +186,8 @@ export type MigrationEvent = z.infer<typeof EventSchema>;
 export type Report = z.infer<typeof ReportSchema>;
 export type ReportPhase = z.infer<typeof ReportPhaseSchema>;
 export type Line = z.infer<typeof LineSchema>;
+
+/** It has ended, but it was not heard of the machine that owns the state by the records. */
+export function isOpen({ state, decision }: Pick<Migration, 'state' | 'decision'>): boolean {
+  return state === 'in-doubt' || (state === 'moved' && decision === 'go');
+}

@@ -136,5 +136,9 @@ async function giveToSource(site: Site, { id }: Migration, why: string): Promise
   const record = await transition(site.store, id, 'in-doubt', 'in-doubt', { decision: 'source' });
   site.events.add(id, 'note', { resolved: why });
   tellSource(site, id);
+  // It may hold the image still, and connected anew while nothing was decided.
+  const standby = site.registry.standby(record.target);
+  const drop = standingOrder(site, record, 'standby');
+  if (standby && drop) standby.link.send(drop);
   return record;
 }

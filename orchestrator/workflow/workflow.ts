@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { PmsmError, toPmsmError } from '../../agent/wire/errors.ts';
 import { type Machine, machineNamed } from '../config.ts';
-import type { EngineChoice, Migration, Options } from '../store/record.ts';
+import { type EngineChoice, isOpen, type Migration, type Options } from '../store/record.ts';
 import { StaleVersion } from '../store/store.ts';
 import { Attempt } from './attempt.ts';
 import { runMigration } from './run.ts';
@@ -39,6 +39,7 @@ export class Workflow {
     const names = [source.name, target.name];
     const taken = names.find((name) => this.#busy.has(name));
     if (taken) throw new PmsmError('conflict', taken);
+    this.#requireSettled(names);
     for (const name of names) this.#busy.add(name);
     try {
       const migration = await store.create(newMigration(request));
@@ -51,6 +52,23 @@ export class Workflow {
       for (const name of names) this.#busy.delete(name);
       throw error;
     }
+  }
+
+  /**
+   * As long as it is open which machine an earlier attempt ended on, neither takes part in another: who answers there
+   * would be taken for the one that is looked for.
+   */
+  #requireSettled(names: string[]): void {
+    const open = this.#site.store
+      .list()
+      .find(
+        (one) => isOpen(one) && names.some((name) => name === one.source || name === one.target),
+      );
+    if (!open) return;
+    throw new PmsmError(
+      'conflict',
+      `${open.id} of ${open.source} to ${open.target} is not settled`,
+    );
   }
 
   requireDifferent(source: Machine, target: Machine | undefined): void {

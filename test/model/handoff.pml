@@ -9,7 +9,8 @@
  * Time.  There is none: whatever a limit of time might end may end at any moment.
  *
  * Crashes.  A helper that dies changes nothing here, since its deputy goes on from the same state
- * (agent/native/source/deputy.h).  Machines are reset, lose power and get it back; the orchestrator
+ * (agent/native/source/deputy.h); if both die, the kernel holds the machine until it is reset, which
+ * somebody sees on its console.  Machines are reset, lose power and get it back; the orchestrator
  * dies and comes back with what its journal has.  How often is bounded, so that the model ends; a
  * stopped one that wakes up late is an interleaving like any other.
  *
@@ -30,7 +31,7 @@ bool up = true;
 bool jump_ordered = false;
 
 /* Helper on either body: the names of agent/native/common/state.h; then what a reset makes of it. */
-mtype = { sent, given_up, released, thawing, resumed, owner, loading, ready, off, booting, booted, standby };
+mtype = { sent, given_up, released, thawing, resumed, owner, loading, ready, off, booting, booted, standby, held };
 mtype s = sent;
 mtype t = loading;
 
@@ -72,7 +73,7 @@ byte s_resets, t_resets, deaths;
 inline S_RUNS()
 {
 	s_ran = true;
-	assert(!t_ran && t != resumed)
+	assert(!t_ran && t != resumed && t != held)
 }
 
 inline T_RESUMES()
@@ -211,6 +212,8 @@ end:	do
 	:: atomic { s != off && s_resets < RESETS -> s_resets++; s = off }
 	:: atomic { t != booting && t != off && t_resets < RESETS -> t_resets++; t = booting }
 	:: atomic { t != off && t_resets < RESETS -> t_resets++; t = off }
+	:: atomic { s == given_up -> s = held }
+	:: atomic { t == resumed -> t = held }
 	:: atomic { up && deaths < DEATHS -> deaths++; up = false; jump_ordered = false }
 #ifdef MUTATE_FORGET_COMMIT
 	:: atomic { up && dec == commit && deaths < DEATHS -> deaths++; up = false; jump_ordered = false;
@@ -224,12 +227,14 @@ end:	do
 	od
 }
 
-/* Somebody who turns machines on, and pulls the plug of a target when nobody else can. */
+/* Somebody who turns machines on, resets those that hang, and pulls the plug of a target when nobody else can. */
 active proctype Person()
 {
 end:	do
 	:: atomic { s == off -> s = booting }
-	:: atomic { t == off && st != in_doubt && st != fencing -> t = booting }
+	:: atomic { t == off -> t = booting }
+	:: atomic { s == held -> s = booting }
+	:: atomic { t == held -> t = booting }
 	:: atomic { up && st == in_doubt && dec == commit && t != off && t != standby -> t = off }
 	od
 }

@@ -106,6 +106,9 @@ static void test_find(void)
 	      "by its label");
 	CHECK(ownership_find(path, sizeof(path), "PARTLABEL=pmsm", "/run/r") == -ENOENT,
 	      "not by part of it");
+	write_file("/run/r/sys/class/block/a/uevent", "DEVNAME=sdb1\nPARTNAME=pmsm-owner\nx=x");
+	CHECK(ownership_find(path, sizeof(path), "PARTLABEL=pmsm-owner", "/run/r") == -ENOTUNIQ,
+	      "a clone of the disk makes it unclear");
 	CHECK(ownership_find(path, sizeof(path), "/run", "") == 0 && strcmp(path, "/run") == 0,
 	      "by its path");
 	CHECK(ownership_find(path, sizeof(path), "/run/none", "") == -ENOENT,
@@ -123,7 +126,8 @@ static void test_verdict(void)
 	CHECK(boot_verdict(0, &owned, "") == WAIT, "and one without a name");
 	CHECK(boot_verdict(0, &moving, "node1") == ASK, "in an attempt both ask");
 	CHECK(boot_verdict(0, &moving, "node2") == ASK, "in an attempt both ask");
-	CHECK(boot_verdict(-ENODATA, &owned, "node2") == BOOT, "the first boot");
+	CHECK(boot_verdict(-ENODATA, &owned, "node1") == WAIT, "nobody has written yet");
+	CHECK(boot_verdict(-ENOTUNIQ, &owned, "node1") == WAIT, "two disks that say so");
 	CHECK(boot_verdict(-EBADMSG, &owned, "node1") == WAIT, "a damaged record");
 	CHECK(boot_verdict(-EIO, &owned, "node1") == WAIT, "a disk that fails");
 	CHECK(boot_verdict(-ENOENT, &owned, "node1") == WAIT, "no record");

@@ -75,6 +75,10 @@ static int settle(const char *device, struct ownership *ownership, const char *m
 {
 	bool owned = ownership->state == OWNERSHIP_OWNED;
 
+	if (ownership->state == 0) {
+		log_text("owner: this disk has none yet; enrol it: --take %s", machine);
+		return EXIT_OTHER;
+	}
 	if (held) {
 		log_text("owner: an attempt is under way on this machine");
 		return EXIT_HELD;

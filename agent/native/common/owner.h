@@ -7,11 +7,11 @@
 /*
  * `owner`, of both programs: shows or changes what the disk says of its owner.
  *
- *     owner                   one JSON document
- *     owner --settle NAME     this machine runs, so it is the owner: after a boot or an attempt.
- * Refuses if another one is, without an attempt under way owner --take NAME       for a person who
- * knows that no other machine runs
- *     --record WHERE          not what the kernel command line says
+ *     owner                one JSON document
+ *     owner --settle NAME  this machine runs, so it is the owner: after a boot, or an attempt; not
+ * if the disk names another one, or none owner --take NAME    a person knows that no other machine
+ * runs; enrols a disk, too
+ *     --record WHERE       not what the kernel command line says
  *
  * `held`: an attempt is under way on this machine, or holds it; then only that may settle anything.
  */

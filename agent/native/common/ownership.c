@@ -174,14 +174,14 @@ static int find_label(char *path, size_t capacity, const char *label, const char
 	snprintf(pattern, sizeof(pattern), "%s/sys/class/block/*/uevent", root);
 	if (glob(pattern, 0, NULL, &found))
 		return -ENOENT;
-	for (size_t i = 0; error && i < found.gl_pathc; i++) {
+	for (size_t i = 0; error != -ENOTUNIQ && i < found.gl_pathc; i++) {
 		if (!facts_read_file(found.gl_pathv[i], uevent, sizeof(uevent)) ||
 		    !uevent_value(uevent, "PARTNAME=", value, sizeof(value)) ||
 		    strcmp(value, label) != 0 ||
 		    !uevent_value(uevent, "DEVNAME=", value, sizeof(value)))
 			continue;
 		snprintf(path, capacity, "%s/dev/%s", root, value);
-		error = 0;
+		error = error ? 0 : -ENOTUNIQ;
 	}
 	globfree(&found);
 	return error;

@@ -36,8 +36,8 @@ struct ownership {
 };
 
 /*
- * Finds the device: a path, or PARTLABEL=NAME. 0, -ENOENT if there is none, or -ENAMETOOLONG.
- * `root` is / but for tests.
+ * Finds the device: a path, or PARTLABEL=NAME. 0, -ENOENT if there is none, -ENOTUNIQ if there are
+ * two with that label (a clone of the disk, say), or -ENAMETOOLONG. `root` is / but for tests.
  */
 int ownership_find(char *path, size_t capacity, const char *where, const char *root);
 

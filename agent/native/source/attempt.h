@@ -133,6 +133,11 @@ int lease_keep(struct attempt *a);
 int ownership_begin(struct attempt *a);
 /* It is over, and this machine runs. */
 void ownership_end(struct attempt *a, const char *machine);
+/*
+ * From go on this body is the machine that the target was: whoever looks, however this process
+ * ends, has to find that. By a rename, which asks nobody for permission (guard.c).
+ */
+void identity_take(const struct attempt *a);
 
 /* memcheck.c */
 int memcheck_begin(struct attempt *a);

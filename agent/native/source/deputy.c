@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include "source/faults.h"
 
 #define LEASE_TO_ASK_MS 1000
+#define DEATH_LIMIT_MS	1000
 
 /* A copy kept here would keep the connections open when the helper ends them. */
 static void close_connections(struct attempt *a)
@@ -22,14 +25,20 @@ static void close_connections(struct attempt *a)
 	a->control.fd = a->stream.fd = -1;
 }
 
-static void wait_for_death(int fd)
+/*
+ * The pipe ends a moment before the helper is dead for the kernel, which takes a task that lives
+ * and is not to be frozen for a mistake when another one thaws.
+ */
+static void wait_for_death(int fd, int helper_fd)
 {
+	struct pollfd p = {.fd = helper_fd, .events = POLLIN};
 	ssize_t n;
 	char byte;
 
 	do {
 		n = read(fd, &byte, 1);
 	} while (n > 0 || (n < 0 && errno == EINTR));
+	poll(&p, 1, DEATH_LIMIT_MS);
 }
 
 /*
@@ -51,6 +60,8 @@ static enum state state_of_the_dead(struct attempt *a)
 __attribute__((noreturn)) static void let_go(struct attempt *a, enum state state)
 {
 	/* The order was there, and the helper may have died before it wrote that down. */
+	if (state == STATE_OWNER)
+		identity_take(a);
 	if (state == STATE_OWNER || state == STATE_THAWING)
 		guard_set(&a->guard, GUARD_RECOVER);
 	a->snapshot.ops->hold(&a->snapshot, false);
@@ -70,14 +81,16 @@ static void take_over(struct attempt *a, enum state state)
 
 static void be_deputy(struct attempt *a, int fd)
 {
+	int helper_fd = (int)syscall(SYS_pidfd_open, getppid(), 0);
 	enum state state;
 
 	close(a->deputy.alive_fd);
 	close_connections(a);
 	/* What is there stays; nothing is brought in, or copied, for it. */
 	mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-	wait_for_death(fd);
+	wait_for_death(fd, helper_fd);
 	close(fd);
+	close(helper_fd);
 	state = state_of_the_dead(a);
 	if (state != STATE_GIVEN_UP && state != STATE_RELEASED && state != STATE_RESUMED)
 		let_go(a, state);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <stdio.h>
 
 #include "common/log.h"
 #include "common/ownership.h"
@@ -51,4 +52,16 @@ void ownership_end(struct attempt *a, const char *machine)
 	/* Then it says MOVING for ever, and a boot asks the orchestrator, who knows. */
 	if (error)
 		log_text("%s: %s", a->record_path, strerror(-error));
+}
+
+void identity_take(const struct attempt *a)
+{
+	char moved[sizeof(a->options.identity) + 8];
+
+	if (a->options.identity[0] == '\0')
+		return;
+	snprintf(moved, sizeof(moved), "%s.moved", a->options.identity);
+	/* Done already, if a helper before has come as far. */
+	if (rename(moved, a->options.identity) < 0 && errno != ENOENT)
+		log_text("%s: %s", a->options.identity, strerror(errno));
 }

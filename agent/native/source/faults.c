@@ -10,8 +10,8 @@ static const struct {
 	const char *name;
 	enum fault_action action;
 } actions[] = {
-    {"kill", FAULT_KILL}, {"segv", FAULT_SEGV}, {"both", FAULT_BOTH},	{"stop", FAULT_STOP},
-    {"exit", FAULT_EXIT}, {"fail", FAULT_FAIL}, {"stall", FAULT_STALL},
+    {"kill", FAULT_KILL}, {"segv", FAULT_SEGV}, {"both", FAULT_BOTH}, {"stop", FAULT_STOP},
+    {"late", FAULT_LATE}, {"exit", FAULT_EXIT}, {"fail", FAULT_FAIL}, {"stall", FAULT_STALL},
 };
 
 void faults_read(struct attempt *a)
@@ -57,6 +57,12 @@ int fault_strike(struct attempt *a, enum pmsm_phase phase)
 	default:
 		return 0;
 	}
+}
+
+void fault_strike_late(const struct attempt *a, enum pmsm_phase phase)
+{
+	if (a->fault_phase == (int)phase && a->fault_action == FAULT_LATE)
+		kill(getpid(), SIGKILL);
 }
 
 bool fault_is_stall(const struct attempt *a, enum pmsm_phase phase)

@@ -12,6 +12,7 @@
  *     segv   SIGSEGV, as if it had crashed by itself
  *     both   SIGKILL for the deputy, too
  *     stop   does nothing more, for ever
+ *     late   SIGKILL, thaw (F15) only: when go was taken, and the deputy is gone
  *     exit   leaves without cleaning up
  *     fail   the phase fails, as if the kernel had refused
  *     stall  send (F09) only: not one byte more is sent
@@ -22,6 +23,7 @@ enum fault_action {
 	FAULT_SEGV,
 	FAULT_BOTH,
 	FAULT_STOP,
+	FAULT_LATE,
 	FAULT_EXIT,
 	FAULT_FAIL,
 	FAULT_STALL
@@ -31,6 +33,7 @@ void faults_read(struct attempt *a);
 
 /* Strikes if it is meant. Nonzero: the phase shall fail, and a->failure says so. */
 int fault_strike(struct attempt *a, enum pmsm_phase phase);
+void fault_strike_late(const struct attempt *a, enum pmsm_phase phase);
 bool fault_is_stall(const struct attempt *a, enum pmsm_phase phase);
 
 #endif

@@ -27,7 +27,7 @@
 #define GUARD_FIRST_FD	 3
 /* Looks that find the guard awake while all should stand still, before it ends the helper. */
 #define LOOK_MS	  500
-#define LOOKS_MAX 2
+#define LOOKS_MAX 3
 
 /* Static, so that recovery needs no memory of its own; each process has its own copy. */
 static struct filesystems recovery_filesystems;

@@ -77,12 +77,16 @@ static int take_order(struct attempt *a, const struct frame *frame)
  */
 static int give_up(struct attempt *a)
 {
+	int error;
+
 	if (state_get(attempt_state(a)) == STATE_SENT)
 		state_move(attempt_state(a), STATE_SENT, STATE_GIVEN_UP);
 	guard_set(&a->guard, GUARD_HOLD);
-	if (a->snapshot.ops->hold(&a->snapshot, true) == -ETIME)
-		return failure_set(&a->failure, PMSM_E_LEASE_ENDED, ETIME,
-				   "the kernel has thawed this machine");
+	error = a->snapshot.ops->hold(&a->snapshot, true);
+	/* Only a kernel that knows no leases may know no hold. */
+	if (error && (error != -ENOTTY || a->guard.shared->leased))
+		return failure_set(&a->failure, PMSM_E_LEASE_ENDED, error,
+				   "the kernel does not hold this machine: %s", strerror(-error));
 	fault_strike(a, PMSM_PHASE_COMMIT);
 	return 0;
 }

@@ -147,6 +147,10 @@ static int recover(int argc, char **argv)
 		options_usage();
 		return EXIT_USAGE;
 	}
+	if (attempt_is_under_way() && !force) {
+		log_text("an attempt is under way on this machine, and sees to it itself");
+		return EXIT_HELD;
+	}
 	if (marker_exists() && !force) {
 		log_text("an attempt holds this machine: another body may own its state. "
 			 "See docs/recovery.md; --force if you are certain that none does");

@@ -45,6 +45,8 @@ int memcheck_send(struct attempt *a)
 		error = a->snapshot.ops->check(&a->snapshot, &io);
 		if (error)
 			break;
+		if (lease_keep(a))
+			return -ETIME;
 		m.frames = io.frames;
 		memcpy(m.stack, io.stack, sizeof(m.stack));
 		m.percpu_frames = io.percpu_nr;

@@ -23,6 +23,7 @@ enum option_id {
 	OPT_MACHINE,
 	OPT_TARGET_MACHINE,
 	OPT_RECORD,
+	OPT_IDENTITY,
 	OPT_SINGLE_NIC,
 	OPT_ENGINE,
 	OPT_CODEC,
@@ -46,6 +47,7 @@ static const struct option long_options[] = {
     {"machine", required_argument, NULL, OPT_MACHINE},
     {"target-machine", required_argument, NULL, OPT_TARGET_MACHINE},
     {"record", required_argument, NULL, OPT_RECORD},
+    {"identity", required_argument, NULL, OPT_IDENTITY},
     {"single-nic", no_argument, NULL, OPT_SINGLE_NIC},
     {"engine", required_argument, NULL, OPT_ENGINE},
     {"codec", required_argument, NULL, OPT_CODEC},
@@ -64,7 +66,7 @@ void options_usage(void)
 	      "       pmsm-freeze run --attempt HEX32 --generation N --interface IF\n"
 	      "           --address A.B.C.D/LEN --orchestrator IP:PORT --target IP:PORT\n"
 	      "           --target-address A.B.C.D/LEN --target-mac MAC [--single-nic]\n"
-	      "           [--record WHERE --machine NAME --target-machine NAME]\n"
+	      "           [--record WHERE --machine NAME --target-machine NAME] [--identity FILE]\n"
 	      "           [--engine full|delta] [--codec auto|none|lz4|zstd] [--stall-ms 2000]\n"
 	      "           [--chunk-kib 256] [--threads N] [--keep-cache] [--kernel-io auto|single] "
 	      "[--check]\n"
@@ -178,6 +180,8 @@ static bool parse_one(struct options *o, int id, const char *text)
 		return parse_text(o->target_machine, sizeof(o->target_machine), text);
 	case OPT_RECORD:
 		return parse_text(o->record, sizeof(o->record), text);
+	case OPT_IDENTITY:
+		return parse_text(o->identity, sizeof(o->identity), text);
 	case OPT_ENGINE:
 	case OPT_CODEC:
 	case OPT_KERNEL_IO:

@@ -20,6 +20,7 @@
 #define CONNECT_RETRY_MS 120
 #define ORDER_POLL_MS	 1000
 #define RETRY_PAUSE_MS	 20
+#define REMOVE_ATTEMPTS	 100
 
 static void take_mac(struct attempt *a)
 {
@@ -144,12 +145,16 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	be_urgent(true);
 	/* From go on this body is the machine: if we die half-way, the guard does the rest. */
 	state_move(attempt_state(a), STATE_RESUMED, STATE_OWNER);
+	identity_take(a);
 	guard_set(&a->guard, GUARD_RECOVER);
+	/* Held no longer, and not for ever either if something hangs. */
 	a->snapshot.ops->hold(&a->snapshot, false);
+	lease_renew(a, LEASE_MS);
 	deputy_end(a);
+	fault_strike_late(a, PMSM_PHASE_THAW);
 	atomic_store(&a->guard.shared->standing, false);
 	a->snapshot.ops->free_image(&a->snapshot);
-	while (quarantine_remove(&a->quarantine, NULL))
+	for (int i = 0; quarantine_remove(&a->quarantine, NULL) && i < REMOVE_ATTEMPTS; i++)
 		clock_sleep_ms(RETRY_PAUSE_MS);
 	announce_round(&a->announcer);
 	nudge_send(&a->nudge);

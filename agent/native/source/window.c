@@ -183,7 +183,7 @@ static int report_sent(struct attempt *a, uint64_t window_begin_bytes)
 				     .saveable_bytes = saveable_bytes(a),
 				     .chain = p->chain};
 	int error = link_send(&a->control, PMSM_MSG_SENT, &sent, NULL, 0,
-			      clock_deadline_ms(a->options.stall_ms));
+			      clock_deadline_ms(min_u64(a->options.stall_ms, LEASE_MS / 2)));
 
 	if (error)
 		return failure_set(&a->failure, PMSM_E_ORCHESTRATOR_LOST, error, "control link: %s",
@@ -387,8 +387,12 @@ int roll_back(struct attempt *a)
 	/* After the order to thaw, too: should we die on the way, the guard goes on with it. */
 	guard_set(&a->guard, GUARD_RECOVER);
 	state_leave(attempt_state(a), STATE_THAWING);
-	if (gave_up)
-		a->snapshot.ops->hold(&a->snapshot, false);
+	/* The kernel has thawed: the guard must not take this process for one that does not know.
+	 */
+	if (a->failure.code == PMSM_E_LEASE_ENDED)
+		atomic_store(&a->guard.shared->standing, false);
+	if (gave_up && a->snapshot.ops->hold(&a->snapshot, false) == 0)
+		a->snapshot.ops->lease(&a->snapshot, LEASE_MS);
 	deputy_end(a);
 	pipeline_stop(&a->pipeline);
 	if (stood_still)

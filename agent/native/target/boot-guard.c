@@ -8,7 +8,7 @@
 #include "common/link.h"
 #include "common/log.h"
 
-#define DEVICE_WAIT_MS	   30000
+#define DEVICE_WAIT_MS	   600000 /* storage may come up later than its hosts */
 #define DEVICE_POLL_MS	   100
 #define CONNECT_TIMEOUT_MS 2000
 #define ASK_INTERVAL_MS	   2000
@@ -18,6 +18,9 @@
 struct asking {
 	const struct machine_settings *settings;
 	struct attempt_id id;
+	struct endpoint orchestrator;
+	struct netlink route;
+	struct netdevs devices;
 	struct link control;
 	uint8_t buffer[PMSM_HEADER_BYTES + PMSM_LIMIT_CONTROL_PAYLOAD_BYTES];
 };
@@ -26,15 +29,11 @@ static struct asking asking;
 
 enum boot_verdict boot_verdict(int error, const struct ownership *o, const char *machine)
 {
-	if (error == -ENODATA) {
-		log_text("boot guard: the disk has had no owner yet");
-		return BOOT;
-	}
 	if (error) {
-		log_text("boot guard: nobody can tell who owns the disk: %s. If this machine does, "
-			 "and no "
-			 "other runs: pmsm-restore owner --take %s, and reset it",
-			 strerror(-error), machine);
+		log_text(
+		    "boot guard: nobody can tell who owns the disk: %s. If %s does, and no other "
+		    "machine runs, boot it once with pmsm.take",
+		    error == -ENODATA ? "it has had no owner yet" : strerror(-error), machine);
 		return WAIT;
 	}
 	if (o->state == OWNERSHIP_MOVING) {
@@ -76,10 +75,13 @@ static int introduce(struct asking *a)
 	uint64_t deadline = clock_deadline_ms(CONNECT_TIMEOUT_MS);
 	struct pmsm_msg_hello hello = {.role = PMSM_ROLE_STANDBY};
 	struct attempt_id none = {0};
-	int fd = migration_connect(migration_device(a->settings), a->settings->address.address,
-				   &a->settings->orchestrator, false, deadline);
-	int error;
+	int error = migration_device_up(a->settings, &a->route, &a->devices);
+	int fd;
 
+	if (error && error != -EEXIST)
+		return error;
+	fd = migration_connect(migration_device(a->settings), a->settings->address.address,
+			       &a->orchestrator, false, deadline);
 	if (fd < 0)
 		return fd;
 	link_open(&a->control, fd, a->buffer, sizeof(a->buffer), PMSM_LIMIT_CONTROL_PAYLOAD_BYTES);
@@ -145,16 +147,26 @@ static enum boot_verdict ask_until_decided(const struct machine_settings *settin
 {
 	struct asking *a = &asking;
 	enum boot_verdict verdict = ASK;
+	int said = 0;
 
 	a->settings = settings;
 	a->id = ownership->id;
-	a->control.fd = -1;
+	a->control.fd = a->route.fd = -1;
+	a->orchestrator =
+	    settings->orchestrator.port ? settings->orchestrator : ownership->orchestrator;
 	log_text(
-	    "boot guard: asking the orchestrator until it is decided who owns the disk. By hand: "
-	    "pmsm-restore owner --take %s, and reset it, if no other machine runs",
-	    settings->machine);
+	    "boot guard: asking the orchestrator until it is decided who owns the disk. By hand, "
+	    "if no other machine runs: boot this one once with pmsm.take");
 	while (verdict == ASK) {
-		if (introduce(a) == 0)
+		int error = a->route.fd >= 0 ? 0 : rtnl_open(&a->route);
+
+		if (!error)
+			error = introduce(a);
+		if (error && error != said)
+			log_text("boot guard: the orchestrator cannot be reached: %s; trying on",
+				 strerror(-error));
+		said = error;
+		if (!error)
 			verdict = ask(a);
 		link_close(&a->control);
 		if (verdict == ASK)
@@ -170,8 +182,10 @@ enum boot_verdict boot_guard(const struct machine_settings *settings)
 	struct ownership ownership = {0};
 	enum boot_verdict verdict;
 
-	if (settings->record[0] == '\0')
-		return BOOT;
+	if (settings->record[0] == '\0') {
+		log_text("boot guard: pmsm.record is empty");
+		return WAIT;
+	}
 	verdict = boot_verdict(find_and_read(settings->record, &ownership), &ownership,
 			       settings->machine);
 	return verdict == ASK ? ask_until_decided(settings, &ownership) : verdict;

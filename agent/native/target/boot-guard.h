@@ -12,12 +12,10 @@
  * reset in the middle of an attempt (power, a watchdog, a panic) must not let two machines run with
  * one disk; so a machine boots only if it is the owner for certain, and else waits as a standby.
  *
- *     no pmsm.record on the command line  it takes no part: it boots
- *     nothing was ever written            the first boot: it boots
- *     OWNED by this machine               it boots
- *     OWNED by another one                it waits
- *     MOVING                              the orchestrator's records decide; it asks until they do
- *     the record cannot be read           nobody can tell: it waits, and says what a person can do
+ *     OWNED by this machine      it boots
+ *     OWNED by another one       it waits
+ *     MOVING                     the orchestrator's records decide; it asks until they do
+ *     none, or it cannot be read nobody can tell: it waits, and says what a person can do
  *
  * The answer to a MOVING record is never written down here: whoever runs writes that he is the
  * owner.

@@ -200,19 +200,10 @@ static int run_standby(int argc, char **argv)
 static int run_boot_guard(void)
 {
 	static struct machine_settings settings;
-	static struct netdevs devices;
-	struct netlink route;
-	int error;
 
 	signal(SIGPIPE, SIG_IGN);
-	cmdline_read(&settings);
-	/* Only if it has to ask, but then for certain. */
-	error = rtnl_open(&route);
-	if (!error)
-		error = migration_device_up(&settings, &route, &devices);
-	if (error)
-		log_text("boot guard: migration interface %s: %s", migration_device(&settings),
-			 strerror(-error));
+	if (cmdline_read(&settings))
+		return EXIT_WAIT;
 	return boot_guard(&settings) == BOOT ? 0 : EXIT_WAIT;
 }
 

@@ -1414,6 +1414,7 @@ enum pmsm_error_code {
 	PMSM_E_ENGINE_UNAVAILABLE = 34,
 	PMSM_E_STANDBY_UNFIT = 35,
 	PMSM_E_CRASH_KERNEL_LOADED = 36,
+	PMSM_E_WATCHDOG_ARMED = 37,
 	PMSM_E_RESERVE_FAILED = 40,
 	PMSM_E_STREAM_FAILED = 41,
 	PMSM_E_STALLED = 42,
@@ -1510,6 +1511,8 @@ static inline const char *pmsm_error_name(uint32_t code)
 		return "standby-unfit";
 	case 36:
 		return "crash-kernel-loaded";
+	case 37:
+		return "watchdog-armed";
 	case 40:
 		return "reserve-failed";
 	case 41:
@@ -1648,6 +1651,8 @@ static inline const char *pmsm_error_title(uint32_t code)
 		return "The standby failed at what it tried once for the jump.";
 	case 36:
 		return "A crash kernel is loaded on the source.";
+	case 37:
+		return "A hardware watchdog is armed on the source.";
 	case 40:
 		return "The standby could not be reserved.";
 	case 41:

@@ -12,6 +12,7 @@ import { networkDisks } from './network-disks.ts';
 import { quarantine } from './quarantine.ts';
 import { remoteMounts } from './remote-mounts.ts';
 import { tasks } from './tasks.ts';
+import { watchdog } from './watchdog.ts';
 
 const PROBES: readonly Probe[] = [
   hibernation,
@@ -23,6 +24,7 @@ const PROBES: readonly Probe[] = [
   filesystems,
   quarantine,
   crash,
+  watchdog,
 ];
 
 /** A frozen machine cannot load modules: what the window needs is loaded now. */

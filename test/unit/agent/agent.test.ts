@@ -69,7 +69,7 @@ t.test('inventory', async (t) => {
   });
   t.match((await app.inject('/healthz')).json(), { ok: true, machine: 'node1' });
   const checks = await app.inject({ method: 'POST', url: '/v1/preflight', payload: {} });
-  t.equal(checks.json().findings.length, 10);
+  t.equal(checks.json().findings.length, 11);
 });
 
 t.test('mounts', async (t) => {
@@ -101,7 +101,8 @@ t.test('an attempt that moves the machine', async (t) => {
     callsIn(directory).trim(),
     `run --attempt ${ID} --generation 7 --interface eth1 --address 10.0.1.1/24` +
       ' --orchestrator 10.0.1.254:7071 --target 10.0.1.2:7072 --target-address 10.0.1.2/24' +
-      ' --target-mac 52:54:00:00:01:02 --engine full --codec lz4 --stall-ms 2000 --threads 2 --keep-cache',
+      ` --target-mac 52:54:00:00:01:02 --identity ${machine.path}` +
+      ' --engine full --codec lz4 --stall-ms 2000 --threads 2 --keep-cache',
   );
   const ended = await app.inject(`/v1/attempts/${ID}`);
   t.match(ended.json(), {
@@ -155,6 +156,17 @@ t.test('how else a helper ends', async (t) => {
       t.equal(callsIn(directory).includes('recover'), recovers);
     });
   }
+});
+
+t.test('a helper that is killed when it owns the new body', async (t) => {
+  const moved = 'for f; do case $f in */machine.json) mv "$f.moved" "$f";; esac; done';
+  const run = `${moved}; kill -9 $$`;
+  const { app, helper, machine, directory } = await start(t, { run }, 'PARTLABEL=own');
+  await post(app, START);
+  await helper.settled();
+  t.match((await app.inject(`/v1/attempts/${ID}`)).json(), { state: 'moved', code: null });
+  t.match(machine.identity, { name: 'node2', address: '10.0.1.2', interface: 'eth1' });
+  t.match(callsIn(directory), /recover\nowner --record PARTLABEL=own --settle node2\n$/);
 });
 
 t.test('a disk that says who owns it', async (t) => {

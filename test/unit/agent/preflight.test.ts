@@ -9,7 +9,7 @@ t.test('a good machine', async (t) => {
   const { findings } = await preflight(makeHost(t.testdir()));
   const bad = findings.filter(({ severity }) => severity !== 'ok');
   t.strictSame(bad, []);
-  t.equal(findings.length, 10, 'every probe has answered');
+  t.equal(findings.length, 11, 'every probe has answered');
 });
 
 const mount = (line: string) => ({
@@ -62,6 +62,18 @@ const CASES: Array<
     { files: { 'sys/kernel/kexec_crash_loaded': '1\n' } },
     'crash-kernel-loaded',
     /says 1/,
+  ],
+  [
+    'a watchdog',
+    {
+      files: {
+        'sys/class/watchdog/watchdog0/state': 'active\n',
+        'sys/class/watchdog/watchdog0/timeout': '30\n',
+      },
+    },
+    'watchdog-armed',
+    /watchdog0, 30 s/,
+    'warn',
   ],
   ['too much memory in use', { facts: used(600) }, 'memory-too-full', /600 of 1000 MiB/],
   ['nearly too much', { facts: used(540) }, 'memory-too-full', /540 of 1000 MiB/, 'warn'],

@@ -131,6 +131,8 @@ export interface Behaviour {
   fence?: 'confirms' | 'fails';
   /** The agent answers its health check once the source runs. */
   agent_answers?: boolean;
+  /** What it calls itself, if that is not what it is. */
+  agent_name?: string;
   findings?: Finding[];
   source_facts?: Facts;
   standby_facts?: Facts;
@@ -371,10 +373,11 @@ class FakeAgents extends AgentClient {
     return this.#view(id, failed ? 'failed' : 'rolled-back');
   }
 
-  override async answers({ address }: Machine): Promise<boolean> {
+  override async name({ address }: Machine): Promise<string | undefined> {
     const { behaviour, source_runs, target_runs } = this.#world;
     const runs = address === TARGET_ADDRESS ? target_runs : source_runs;
-    return (behaviour.agent_answers ?? false) && runs;
+    if (!behaviour.agent_answers || !runs) return undefined;
+    return behaviour.agent_name ?? (address === TARGET_ADDRESS ? 'node2' : 'node1');
   }
 
   #view(attempt_id: string, state: 'running' | 'failed' | 'rolled-back') {

@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import t, { type Test } from 'tap';
+import { run } from '../../../images/processes.ts';
 import { parseConfig } from '../../../orchestrator/config.ts';
 import { fence } from '../../../orchestrator/fence/fence.ts';
 
@@ -29,6 +30,15 @@ t.test('only exit code 0 in time confirms', async (t) => {
 t.test('a command that hangs is ended', async (t) => {
   const result = await fence(machine(['sleep', '60'], 200));
   t.match(result, { confirmed_off: false, detail: /no answer in 200 ms/ });
+});
+
+t.test('so is what it has started', async (t) => {
+  const begin_ms = performance.now();
+  const result = await fence(machine(['sh', '-c', 'sleep 47; true'], 300));
+  t.match(result, { confirmed_off: false, detail: /no answer in 300 ms/ });
+  t.ok(performance.now() - begin_ms < 2000, 'nobody waits for it');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  t.notMatch(await run(['ps', '-eo', 'args']), /^sleep 47$/m, 'and it does nothing later');
 });
 
 t.test('without a command nothing is confirmed', async (t) => {
@@ -69,7 +79,10 @@ ${body}
 }
 
 t.test('an agent that switches off, and says so when it is asked again', async (t) => {
-  const { machine, heard } = agent(t, '[ $action = off ] && echo Success && exit 0; exit 2');
+  const { machine, heard } = agent(
+    t,
+    '[ $action = off ] && echo Success && exit 0; echo Status: OFF; exit 2',
+  );
   t.match(await fence(machine), { confirmed_off: true, detail: /confirmed off.*Success/ });
   t.equal(
     heard(),
@@ -85,6 +98,7 @@ t.test('an agent that is not believed', async (t) => {
     ['it fails', 'echo "no: very secret"; exit 1', /exit 1\. no: \*\*\*/],
     ['still on', 'exit 0', /still on/],
     ['status cannot be had', '[ $action = off ] && exit 0; exit 1', /still on/],
+    ['wrong options', '[ $action = off ] && exit 0; echo usage; exit 2', /still on/],
     ['it hangs', 'exec sleep 60', /no answer in 300 ms/, 300],
     [
       'it hangs when it is asked again',

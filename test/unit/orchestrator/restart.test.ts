@@ -1,4 +1,5 @@
 /** What a new orchestrator makes of the records of one that died, and what it tells late peers. */
+import { join } from 'node:path';
 import t from 'tap';
 import { FileStore } from '../../../orchestrator/store/file-store.ts';
 import type { Decision, State } from '../../../orchestrator/store/record.ts';
@@ -150,6 +151,32 @@ t.test('died in going: the source stays until the target was heard to run', asyn
   await eventually(() => store.get(id)?.decision === 'release');
   await eventually(() => lab.world.ordered('release'));
   t.match(store.get(id), { state: 'moved', owner: 'target' });
+});
+
+t.test('an agent of another machine at that address is not believed', async (t) => {
+  const { lab, id } = await startAfterDeath(t.testdir(), 'reverting', 'source', {
+    agent_answers: true,
+    agent_name: 'node3',
+  });
+  t.teardown(() => lab.close());
+  lab.world.setRunning('source', true);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  t.match(lab.service.site.store.get(id), { state: 'in-doubt', decision: 'source' });
+});
+
+t.test('machines of an attempt that is not settled take part in no other', async (t) => {
+  const directory = t.testdir();
+  for (const [state, decision] of [
+    ['going', 'go'],
+    ['reverting', 'source'],
+  ] as const) {
+    const { lab } = await startAfterDeath(join(directory, state), state, decision);
+    t.teardown(() => lab.close());
+    await t.rejects(lab.service.workflow.start(REQUEST), {
+      code: 'conflict',
+      detail: /not settled/,
+    });
+  }
 });
 
 t.test('a doubt ends when the agent of the source answers', async (t) => {
