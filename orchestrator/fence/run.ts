@@ -21,8 +21,10 @@ export async function runBounded(
   timeout_ms: number,
 ): Promise<Ended> {
   const [file, ...args] = command as [string, ...string[]];
-  // A process group of its own.
-  const options = { reject: false, detached: true, all: true, maxBuffer: OUTPUT_BUFFER_BYTES };
+  // A process group of its own; and programs of administrators, which not every user has in his path.
+  const env = { PATH: `${process.env.PATH ?? ''}:/usr/sbin:/sbin` };
+  const limits = { reject: false, maxBuffer: OUTPUT_BUFFER_BYTES };
+  const options = { ...limits, detached: true, all: true, env };
   const child = execa(file, args, { ...options, input });
   const limit = new AbortController();
   const ended = child.finally(() => limit.abort());
