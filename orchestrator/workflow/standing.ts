@@ -57,8 +57,10 @@ export function standingOrder(
     return { type: 'release', ...key, action: site.config.release_action };
   }
   if (role === 'standby') {
-    // While it is undecided, the image may be all that is left of the machine.
-    const useless = record.decision === 'none' || record.decision === 'source';
+    // A standby that says hello has not jumped. From doubt there is no way to go, so its image is of no use to anybody,
+    // and once it is dropped the source may run. In an attempt that goes on it is all that may be left of the machine.
+    const doubt = record.decision === 'commit' && record.state === 'in-doubt';
+    const useless = record.decision === 'none' || record.decision === 'source' || doubt;
     const code = new PmsmError('restarted').number;
     return useless ? { type: 'abort', ...key, code } : undefined;
   }

@@ -14,6 +14,7 @@ import { Lab } from '../../images/lab/lab.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../orchestrator/store/record.ts';
+import { checkNothingLeft } from './support.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);
@@ -54,12 +55,7 @@ async function checkUnharmed(t: Test, moved: Moved, outage_ms_max: number): Prom
   t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
   const { client } = findGaps(load.commits(), attemptOf(moved));
   t.ok(client !== null && client <= outage_ms_max, `the client saw ${client} ms`);
-  t.equal(
-    (await lab.ssh('touch /var/tmp/alive && sync -f /var/tmp/alive && echo yes')).trim(),
-    'yes',
-  );
-  const rules = await lab.ssh('/opt/pmsm/pmsm-freeze recover 2>&1 || true');
-  t.match(rules, /0 file systems thawed, quarantine was not there/, 'nothing was left behind');
+  await checkNothingLeft(t, lab);
 }
 
 const cases = [
@@ -171,12 +167,7 @@ t.test('the target loses power after the jump was ordered', async (t) => {
   t.equal(report.error?.code, 'fenced-target');
   t.equal(report.outcome, 'rolled-back');
   t.equal(report.owner, 'source');
-  t.equal(
-    (await lab.ssh('touch /var/tmp/alive && sync -f /var/tmp/alive && echo yes')).trim(),
-    'yes',
-  );
-  const rules = await lab.ssh('/opt/pmsm/pmsm-freeze recover 2>&1 || true');
-  t.match(rules, /0 file systems thawed, quarantine was not there/, 'nothing was left behind');
+  await checkNothingLeft(t, lab);
   t.ok(await load.commitsAfter(end_ns, PROMPT_MS), 'the client goes on');
   const check = await load.rest();
   t.match(check, { lost: 0, connection_survived: true, rows_agree: true, errors: [] });

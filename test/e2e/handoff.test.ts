@@ -12,6 +12,7 @@ import { Lab, type MachineName } from '../../images/lab/lab.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../orchestrator/store/record.ts';
+import { checkNothingLeft } from './support.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);
@@ -71,12 +72,7 @@ async function checkUnharmed(t: Test, moved: Moved, outage_ms_max: number): Prom
   t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
   const { client } = findGaps(load.commits(), attemptOf(moved));
   t.ok(client !== null && client <= outage_ms_max, `the client saw ${client} ms`);
-  t.equal(
-    (await lab.ssh('touch /var/tmp/alive && sync -f /var/tmp/alive && echo yes')).trim(),
-    'yes',
-  );
-  const rules = await lab.ssh('/opt/pmsm/pmsm-freeze recover 2>&1 || true');
-  t.match(rules, /0 file systems thawed, quarantine was not there/, 'nothing was left behind');
+  await checkNothingLeft(t, lab);
   t.strictSame(complaintsIn(await lab.ssh('dmesg')), [], 'nor has its kernel anything to say');
 }
 

@@ -182,6 +182,8 @@ end:	do
 	:: atomic { up && (m_s_thawed || s_runs) && MOVE(reverting, rolled_back) }
 	:: atomic { up && MOVE(reverting, in_doubt) }
 	:: atomic { up && dec == commit && m_t_waiting && MOVE(in_doubt, in_doubt); TO_SOURCE() }
+	/* A standby that says hello with the image still there is told to drop it. */
+	:: atomic { up && st == in_doubt && dec == commit && t == ready && !m_o_abort -> m_o_abort = true }
 	/* A person has seen that the target is off. */
 	:: atomic { up && dec == commit && t == off && MOVE(in_doubt, in_doubt); TO_SOURCE() }
 	:: atomic { up && dec == source && (m_s_thawed || s_runs) && MOVE(in_doubt, rolled_back) }

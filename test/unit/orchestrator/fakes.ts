@@ -179,7 +179,8 @@ export class World {
     peer.send({ type: 'waiting', attempt: NO_ATTEMPT, generation: 0n });
   }
 
-  connectSource(): void {
+  connectSource(port = this.#port): void {
+    this.#port = port;
     const peer = new Peer('source', this.#port, SOURCE_ADDRESS, (message) => {
       this.#sourceHears(peer, message);
     });
@@ -412,6 +413,7 @@ export async function startLab(
   state_dir: string,
   behaviour: Behaviour = {},
   overrides: Overrides = {},
+  standby: 'a standby' | 'no standby' = 'a standby',
 ): Promise<Lab> {
   const world = new World(behaviour);
   const config = makeConfig(state_dir);
@@ -426,8 +428,10 @@ export async function startLab(
     timeouts_ms: { ...SHORT_TIMEOUTS },
     ...overrides,
   });
-  world.connectStandby(orchestrator.service.control.port);
-  await eventually(() => orchestrator.service.site.registry.standby('node2')?.waiting === true);
+  if (standby === 'a standby') {
+    world.connectStandby(orchestrator.service.control.port);
+    await eventually(() => orchestrator.service.site.registry.standby('node2')?.waiting === true);
+  }
   return {
     ...orchestrator,
     world,

@@ -3,7 +3,15 @@ import { join } from 'node:path';
 import t from 'tap';
 import { FileStore } from '../../../orchestrator/store/file-store.ts';
 import type { Decision, State } from '../../../orchestrator/store/record.ts';
-import { type Behaviour, eventually, type Lab, REQUEST, startLab } from './fakes.ts';
+import {
+  type Behaviour,
+  eventually,
+  type Lab,
+  Peer,
+  REQUEST,
+  startLab,
+  TARGET_ADDRESS,
+} from './fakes.ts';
 import { newRecord } from './records.ts';
 
 t.jobs = 6;
@@ -22,6 +30,8 @@ async function startAfterDeath(
   lab.world.setRunning('source', false);
   return { lab, id };
 }
+
+const DOUBT = { state: 'committed', decision: 'commit' } as const;
 
 interface Case {
   state: State;
@@ -190,6 +200,33 @@ t.test('a doubt ends when the agent of the source answers', async (t) => {
   await eventually(() => store.get(id)?.state === 'rolled-back');
   t.match(store.get(id), { owner: 'source', decision: 'source' });
 });
+
+t.test(
+  'died in committed, before it ordered the jump: the standby has the image still',
+  async (t) => {
+    const directory = t.testdir();
+    const store = await FileStore.open(directory);
+    const { id, generation } = await store.create(newRecord(DOUBT));
+    await store.close();
+    const lab = await startLab(directory, {}, {}, 'no standby');
+    t.teardown(() => lab.close());
+    const key = { attempt: id, generation: BigInt(generation) };
+    lab.world.key = key;
+    lab.world.setRunning('source', false);
+    const { port } = lab.service.control;
+    const peer = new Peer('standby', port, TARGET_ADDRESS, (message) => {
+      if (message.type === 'abort') peer.send({ type: 'waiting', ...key });
+    });
+    t.teardown(() => peer.close());
+    peer.hello(id, key.generation);
+    peer.send({ type: 'ready', ...key, chunks: 1n, raw_bytes: 1n, chain: 1n });
+    await eventually(() => lab.service.site.store.get(id)?.decision === 'source');
+    lab.world.connectSource(port);
+    await eventually(() => lab.service.site.store.get(id)?.state === 'rolled-back');
+    t.ok(lab.world.source_runs);
+    t.notOk(lab.world.both_ran);
+  },
+);
 
 t.test('a doubt ends when the target waits as a standby', async (t) => {
   const { lab, id } = await startAfterDeath(t.testdir(), 'committed', 'commit');
