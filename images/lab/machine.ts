@@ -52,6 +52,7 @@ export interface PowerOn {
 }
 
 const SAVE_LIMIT_MS = 120_000;
+const POWER_OFF_LIMIT_MS = 10_000;
 const POLL_MS = 20;
 const CONTROL_PORT = 7071;
 /** No limit in effect. */
@@ -145,7 +146,10 @@ export class Machine {
   async powerOff(): Promise<void> {
     this.#qmp?.close();
     this.#qmp = undefined;
-    if (this.isRunning() && this.#id) await end(this.#id, 'SIGKILL');
+    if (!this.isRunning() || !this.#id) return;
+    await end(this.#id, 'SIGKILL');
+    // The process is gone before this one has heard of it; whoever powers it on next asks this one.
+    await this.waitForPowerOff(POWER_OFF_LIMIT_MS);
   }
 
   /**
