@@ -21,8 +21,8 @@ const PROMPT_MS = 120_000;
 /** A helper that dies is followed by its deputy, which connects anew. */
 const OUTAGE_MS_MAX = 5000;
 /**
- * One that gets stuck is ended when its lease has ended (3 s) and the guard has seen that (1.5 s). The client tries again
- * after 6.2 s, and on a host that is so slow that it was too early, after 12.6 s.
+ * One that gets stuck is ended when its lease has ended (3 s) and the guard has seen that (1.5 s). The client tries
+ * again after 6.2 s, and on a host that is so slow that it was too early, after 12.6 s.
  */
 const STUCK_OUTAGE_MS_MAX = 13_500;
 
