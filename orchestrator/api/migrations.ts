@@ -70,7 +70,8 @@ export function migrationsApi(service: Service): FastifyPluginAsyncZod {
         },
       },
       async (request, reply) => {
-        const migration = await resolveByPerson(site, request.params.id);
+        const off = 'target_is_off' in request.body ? 'target' : 'source';
+        const migration = await resolveByPerson(site, request.params.id, off);
         reply.code(202);
         return toView(migration, site.registry);
       },

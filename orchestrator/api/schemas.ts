@@ -39,7 +39,10 @@ export const IdParamsSchema = z.object({
 });
 
 /** Nobody but a person can know this; saying it wrongly lets two machines run. */
-export const ResolveSchema = z.strictObject({ target_is_off: z.literal(true) });
+export const ResolveSchema = z.union([
+  z.strictObject({ target_is_off: z.literal(true) }),
+  z.strictObject({ source_is_off: z.literal(true) }),
+]);
 
 export const HostSchema = z.object({
   name: z.string(),

@@ -49,8 +49,8 @@ export class Client {
     return this.#call('POST', `${pathOf(id)}/cancel`, MigrationViewSchema, {});
   }
 
-  resolve(id: string): Promise<MigrationView> {
-    const body = { target_is_off: true };
+  resolve(id: string, off: 'target' | 'source'): Promise<MigrationView> {
+    const body = off === 'target' ? { target_is_off: true } : { source_is_off: true };
     return this.#call('POST', `${pathOf(id)}/resolve`, MigrationViewSchema, body);
   }
 

@@ -176,10 +176,20 @@ function addQueries(program: Command, run: Run): void {
     .action((id: string) => run((client, console) => cancel(client, console, id)));
   program
     .command('resolve')
-    .description('ends a doubt: the target is off for certain, so the source may run again')
+    .description('ends a doubt, by the word of a person')
     .argument('<id>')
-    .requiredOption('--target-is-off', 'you have made certain of it yourself')
-    .action((id: string) => run((client, console) => resolve(client, console, id)));
+    .option('--target-is-off', 'you have made certain of it yourself: the source may run again')
+    .option(
+      '--source-is-off',
+      'it is the source that is off: nobody waits for it any more, and what it had in memory is given up',
+    )
+    .action((id: string, { targetIsOff, sourceIsOff }: Record<string, boolean>) => {
+      if (targetIsOff === sourceIsOff) {
+        throw new PmsmError('bad-request', 'say either --target-is-off or --source-is-off');
+      }
+      const off = targetIsOff ? 'target' : 'source';
+      return run((client, console) => resolve(client, console, id, off));
+    });
   program
     .command('report')
     .description('shows how a migration went')
@@ -229,14 +239,20 @@ async function cancel(client: Client, console: Console, id: string): Promise<num
 }
 
 /** The source asks for orders twice a second, so its answer is not far if it can be reached. */
-async function resolve(client: Client, console: Console, id: string): Promise<number> {
-  let migration = await client.resolve(id);
+async function resolve(
+  client: Client,
+  console: Console,
+  id: string,
+  off: 'target' | 'source',
+): Promise<number> {
+  let migration = await client.resolve(id, off);
   const deadline_ms = performance.now() + RESOLVE_WAIT_MS;
   while (migration.outcome === 'in-doubt' && performance.now() < deadline_ms) {
     await sleep(RESOLVE_POLL_MS);
     migration = await client.migration(id);
   }
   if (console.json) console.data(migration);
+  else if (off === 'source') console.talk('Recorded; nobody waits for the source any more.');
   else if (migration.outcome === 'rolled-back') console.talk('The source runs again.');
   else console.talk('Recorded; the source is ordered to thaw as soon as it connects.');
   return exitCodeOf(migration);

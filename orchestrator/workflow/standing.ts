@@ -76,11 +76,11 @@ async function hear(site: Site, id: string, link: Link, message: Message): Promi
 }
 
 /** The target was heard to run, after its migration had ended here: now the source may be let go. */
-export async function releaseLate(site: Site, id: string): Promise<void> {
+export async function releaseLate(site: Site, id: string, why = 'the target runs'): Promise<void> {
   const record = site.store.get(id);
   if (record?.state !== 'moved' || record.decision !== 'go') return;
   await transition(site.store, id, 'moved', 'moved', { decision: 'release' });
-  site.events.add(id, 'note', { released: 'the target runs' });
+  site.events.add(id, 'note', { released: why });
   tellSource(site, id);
 }
 
@@ -94,7 +94,11 @@ function tellSource(site: Site, id: string): void {
 }
 
 /** The source that owns the state runs again: the doubt is over. */
-export async function resolveThawed(site: Site, id: string): Promise<void> {
+export async function resolveThawed(
+  site: Site,
+  id: string,
+  why = 'the source runs again',
+): Promise<void> {
   const record = site.store.get(id);
   if (record?.state !== 'in-doubt' || record.decision !== 'source') return;
   const report = record.report && {
@@ -103,7 +107,7 @@ export async function resolveThawed(site: Site, id: string): Promise<void> {
     owner: 'source' as const,
   };
   await transition(site.store, id, 'in-doubt', 'rolled-back', { report });
-  site.events.add(id, 'note', { resolved: 'the source runs again' });
+  site.events.add(id, 'note', { resolved: why });
 }
 
 /**
@@ -121,16 +125,29 @@ export async function resolveWaiting(site: Site, standby: Standby): Promise<void
 }
 
 /**
- * A person has made certain that the target of an attempt in doubt is off. The source has lost
- * nothing, since the target was never told to go: it may run again.
+ * A person has made certain that one of the machines is off.
+ *
+ * The target of an attempt in doubt: the source has lost nothing, since the target was never told to go, and may run
+ * again. The source of an attempt that is not settled in another way: it was waited for in vain, or it is the last copy
+ * of a machine whose target was told to go and never heard again, which must not run any more. That ends the attempt.
  */
-export async function resolveByPerson(site: Site, id: string): Promise<Migration> {
+export async function resolveByPerson(
+  site: Site,
+  id: string,
+  off: 'target' | 'source',
+): Promise<Migration> {
   const migration = site.store.get(id);
   if (!migration) throw new PmsmError('unknown-migration', id);
-  if (migration.state !== 'in-doubt') {
-    throw new PmsmError('bad-request', `${id} is ${migration.state}, not in doubt`);
+  const { state, decision } = migration;
+  if (off === 'target') {
+    if (state !== 'in-doubt') throw new PmsmError('bad-request', `${id} is ${state}, not in doubt`);
+    return await giveToSource(site, migration, 'a person has made certain that the target is off');
   }
-  return await giveToSource(site, migration, 'a person has made certain that the target is off');
+  if (state === 'moved' && decision === 'go') await releaseLate(site, id, 'a person let it go');
+  else if (state === 'in-doubt' && decision === 'source')
+    await resolveThawed(site, id, 'it is off');
+  else throw new PmsmError('bad-request', `${id} is ${state}, and nothing waits for its source`);
+  return site.store.get(id) ?? migration;
 }
 
 /** Durable first; then a source that is connected hears it at once, another when it connects. */

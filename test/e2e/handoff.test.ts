@@ -104,15 +104,20 @@ for (const { fault, what } of HELPERS) {
   });
 }
 
-t.test('F15:late: the helper dies when it has taken go, and its deputy is gone', async (t) => {
-  const moved = await attempt('F15:late');
-  t.match(moved.report, { outcome: 'moved', owner: 'target' });
-  t.equal(moved.report.error?.code, 'thaw-unconfirmed', 'nobody was left to say so');
-  await checkUnharmed(t, moved, STUCK_OUTAGE_MS_MAX);
-  // Its agent knows where it is, the disk is its own, and the vacated machine is let go.
-  await checkOwner(t, there);
-  await turn();
-});
+for (const [fault, what] of [
+  ['F15:late', 'dies'],
+  ['F15:hang', 'gets stuck'],
+] as const) {
+  t.test(`${fault}: the helper ${what} when it has taken go, and its deputy is gone`, async (t) => {
+    const moved = await attempt(fault);
+    t.match(moved.report, { outcome: 'moved', owner: 'target' });
+    t.equal(moved.report.error?.code, 'thaw-unconfirmed', 'nobody was left to say so');
+    await checkUnharmed(t, moved, STUCK_OUTAGE_MS_MAX);
+    // Its agent knows where it is, the disk is its own, and the vacated machine is let go.
+    await checkOwner(t, there);
+    await turn();
+  });
+}
 
 t.test('F09:stop: the helper gets stuck, and the kernel thaws', async (t) => {
   const moved = await attempt('F09:stop');

@@ -8,9 +8,8 @@
  * `owner`, of both programs: shows or changes what the disk says of its owner.
  *
  *     owner                one JSON document
- *     owner --settle NAME  this machine runs, so it is the owner: after a boot, or an attempt; not
- * if the disk names another one, or none owner --take NAME    a person knows that no other machine
- * runs; enrols a disk, too
+ *     owner --settle NAME  this machine runs, so it is the owner; not if another one or none is
+ *     owner --take NAME    a person knows that no other machine runs; enrols a disk, too
  *     --record WHERE       not what the kernel command line says
  *
  * `held`: an attempt is under way on this machine, or holds it; then only that may settle anything.

@@ -14,8 +14,7 @@
  * (target/boot-guard.h), written by whoever runs.
  *
  *     OWNED   this machine, and nobody else, may boot from the disk
- *     MOVING  an attempt is under way, or was when its machine died: the orchestrator's records
- * know
+ *     MOVING  an attempt is under way, or was when its machine died: ask the orchestrator
  *
  * MOVING is there before the machine stands still, so whatever happens in the window is settled by
  * the records. OWNED follows when it is over: by the source that runs on, or by the target.

@@ -10,8 +10,9 @@ static const struct {
 	const char *name;
 	enum fault_action action;
 } actions[] = {
-    {"kill", FAULT_KILL}, {"segv", FAULT_SEGV}, {"both", FAULT_BOTH}, {"stop", FAULT_STOP},
-    {"late", FAULT_LATE}, {"exit", FAULT_EXIT}, {"fail", FAULT_FAIL}, {"stall", FAULT_STALL},
+    {"kill", FAULT_KILL}, {"segv", FAULT_SEGV}, {"both", FAULT_BOTH},
+    {"stop", FAULT_STOP}, {"late", FAULT_LATE}, {"hang", FAULT_HANG},
+    {"exit", FAULT_EXIT}, {"fail", FAULT_FAIL}, {"stall", FAULT_STALL},
 };
 
 void faults_read(struct attempt *a)
@@ -61,8 +62,12 @@ int fault_strike(struct attempt *a, enum pmsm_phase phase)
 
 void fault_strike_late(const struct attempt *a, enum pmsm_phase phase)
 {
-	if (a->fault_phase == (int)phase && a->fault_action == FAULT_LATE)
+	if (a->fault_phase != (int)phase)
+		return;
+	if (a->fault_action == FAULT_LATE)
 		kill(getpid(), SIGKILL);
+	while (a->fault_action == FAULT_HANG)
+		pause();
 }
 
 bool fault_is_stall(const struct attempt *a, enum pmsm_phase phase)

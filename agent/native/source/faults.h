@@ -13,6 +13,7 @@
  *     both   SIGKILL for the deputy, too
  *     stop   does nothing more, for ever
  *     late   SIGKILL, thaw (F15) only: when go was taken, and the deputy is gone
+ *     hang   does nothing more, at that same moment
  *     exit   leaves without cleaning up
  *     fail   the phase fails, as if the kernel had refused
  *     stall  send (F09) only: not one byte more is sent
@@ -24,6 +25,7 @@ enum fault_action {
 	FAULT_BOTH,
 	FAULT_STOP,
 	FAULT_LATE,
+	FAULT_HANG,
 	FAULT_EXIT,
 	FAULT_FAIL,
 	FAULT_STALL

@@ -152,7 +152,6 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	lease_renew(a, LEASE_MS);
 	deputy_end(a);
 	fault_strike_late(a, PMSM_PHASE_THAW);
-	atomic_store(&a->guard.shared->standing, false);
 	a->snapshot.ops->free_image(&a->snapshot);
 	for (int i = 0; quarantine_remove(&a->quarantine, NULL) && i < REMOVE_ATTEMPTS; i++)
 		clock_sleep_ms(RETRY_PAUSE_MS);
@@ -163,6 +162,7 @@ static void thaw_everything(struct attempt *a, uint64_t realtime_ns, uint64_t re
 	 * Processes first: thawing a file system writes to its disk, and a disk that was just reset
 	 * may not answer for some 100 ms. Who only reads, or computes, need not wait for that.
 	 */
+	atomic_store(&a->guard.shared->standing, false);
 	a->snapshot.ops->thaw(&a->snapshot);
 	filesystems_thaw(&a->filesystems);
 	edge_mark(a, PMSM_PHASE_THAW, PMSM_EDGE_END);

@@ -187,6 +187,9 @@ t.test('resolve ends a doubt', async (t) => {
   t.equal(doubt.code, 5);
   const { id } = JSON.parse(doubt.stdout);
   t.equal((await pmsm(t, url, 'resolve', id)).code, 2, 'not without the word of a person');
+  const both = ['--target-is-off', '--source-is-off'];
+  t.equal((await pmsm(t, url, 'resolve', id, ...both)).code, 2, 'nor with two');
+  t.equal((await pmsm(t, url, 'resolve', id, '--source-is-off')).code, 2, 'not in this doubt');
   t.notOk(lab.world.source_runs);
   const resolved = await pmsm(t, url, 'resolve', id, '--target-is-off');
   t.match(resolved, { code: 4, stderr: /The source runs again/ });

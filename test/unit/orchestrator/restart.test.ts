@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { FileStore } from '../../../orchestrator/store/file-store.ts';
 import type { Decision, State } from '../../../orchestrator/store/record.ts';
+import { resolveByPerson } from '../../../orchestrator/workflow/standing.ts';
 import {
   type Behaviour,
   eventually,
@@ -161,6 +162,29 @@ t.test('died in going: the source stays until the target was heard to run', asyn
   await eventually(() => store.get(id)?.decision === 'release');
   await eventually(() => lab.world.ordered('release'));
   t.match(store.get(id), { state: 'moved', owner: 'target' });
+});
+
+t.test('a person says that the source is off', async (t) => {
+  const cases = [
+    { state: 'going', decision: 'go', ends: { state: 'moved', decision: 'release' } },
+    { state: 'reverting', decision: 'source', ends: { state: 'rolled-back', decision: 'source' } },
+  ] as const;
+  const directory = t.testdir();
+  for (const { state, decision, ends } of cases) {
+    const { lab, id } = await startAfterDeath(join(directory, state), state, decision);
+    t.teardown(() => lab.close());
+    const { site, workflow } = lab.service;
+    await resolveByPerson(site, id, 'source');
+    t.match(site.store.get(id), ends);
+    await t.rejects(resolveByPerson(site, id, 'source'), { code: 'bad-request' });
+    lab.world.setRunning('source', true);
+    await workflow.start(REQUEST);
+    await workflow.settled();
+    t.ok(lab.world.target_runs, 'and its machines take part in migrations again');
+  }
+  const { lab, id } = await startAfterDeath(join(directory, 'frozen'), 'frozen', 'none');
+  t.teardown(() => lab.close());
+  await t.rejects(resolveByPerson(lab.service.site, id, 'source'), { code: 'bad-request' });
 });
 
 t.test('an agent of another machine at that address is not believed', async (t) => {
