@@ -142,19 +142,16 @@ export class Helper {
 
   async #conclude(request: StartAttempt, attempt: AttemptView, end: HelperEnd): Promise<void> {
     const last = attempt.lines.findLast(({ result }) => typeof result === 'string');
-    const { name: now } = this.#machine.lookAgain();
+    this.#machine.forgetMove();
     const said =
       end.exitCode === undefined
         ? STATE_BY_RESULT[String(last?.result)]
         : STATE_BY_EXIT[end.exitCode];
     // A helper that dies after go has moved all the same, and its guard has done the rest.
-    const state = said ?? (now === request.target.name ? 'moved' : undefined);
+    const there = this.#machine.identity.name === request.target.name;
+    const state = said ?? (there ? 'moved' : undefined);
     attempt.detail = String(last?.detail ?? end.detail).slice(0, 2048);
     attempt.code = state === 'moved' ? null : errorCodeOf(last?.code, end);
-    if (state === 'moved') {
-      const { name, address, prefix } = request.target;
-      this.#machine.becomes(name, address, prefix);
-    }
     if (said === undefined) {
       this.#log.error({ ...end }, 'the helper died; taking back what it left');
       await this.recover();

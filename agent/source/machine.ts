@@ -8,22 +8,20 @@ import { type MachineIdentity, MachineSchema } from './api/schemas.ts';
  * writing it never waits for a disk.
  */
 export class Machine {
-  readonly #path: string;
-  #identity: MachineIdentity;
+  readonly path: string;
+  #known: MachineIdentity;
 
   /** What the file says wins over what the machine was booted with. */
   constructor(path: string, booted: MachineIdentity) {
-    this.#path = path;
-    this.#identity = readIdentity(path) ?? booted;
-    this.#write();
+    this.path = path;
+    this.#known = booted;
+    write(path, this.identity);
   }
 
+  /** Looked up each time: the helper changes the file when nobody else runs. */
   get identity(): MachineIdentity {
-    return this.#identity;
-  }
-
-  get path(): string {
-    return this.#path;
+    this.#known = readIdentity(this.path) ?? this.#known;
+    return this.#known;
   }
 
   /**
@@ -31,24 +29,12 @@ export class Machine {
    * that whoever looks finds the truth, however the helper ends.
    */
   prepareMove(name: string, address: string, prefix: number): void {
-    write(`${this.#path}.moved`, { ...this.#identity, name, address, prefix });
+    write(`${this.path}.moved`, { ...this.identity, name, address, prefix });
   }
 
-  /** After an attempt, however that ended: which machine is this? */
-  lookAgain(): MachineIdentity {
-    rmSync(`${this.#path}.moved`, { force: true });
-    this.#identity = readIdentity(this.#path) ?? this.#identity;
-    return this.#identity;
-  }
-
-  /** We run on another body now. */
-  becomes(name: string, address: string, prefix: number): void {
-    this.#identity = { ...this.#identity, name, address, prefix };
-    this.#write();
-  }
-
-  #write(): void {
-    write(this.#path, this.#identity);
+  /** After an attempt that did not come so far. */
+  forgetMove(): void {
+    rmSync(`${this.path}.moved`, { force: true });
   }
 }
 

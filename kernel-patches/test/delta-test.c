@@ -471,7 +471,7 @@ static int target(void)
 int main(int argc, char **argv)
 {
 	pid_t child;
-	int ret = 1;
+	int ret;
 
 	if (argc != 2)
 		return 2;
@@ -483,9 +483,6 @@ int main(int argc, char **argv)
 		fatal(DISK);
 	loopback_up();
 	child = start_heartbeat();
-	if (!strcmp(argv[1], "source"))
-		ret = source();
-	else if (!strcmp(argv[1], "target"))
-		ret = target();
+	ret = play(argv[1], source, target);
 	return finish(child) || ret;
 }

@@ -132,6 +132,14 @@ static inline void phase_times(int fd)
 	}
 }
 
+/* What a machine does, by its role on the kernel command line. */
+static inline int play(const char *role, int (*source)(void), int (*target)(void))
+{
+	if (!strcmp(role, "source"))
+		return source();
+	return strcmp(role, "target") ? 1 : target();
+}
+
 /* The last lines of a machine's output. */
 static int finish(pid_t child)
 {

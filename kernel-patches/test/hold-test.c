@@ -73,6 +73,7 @@ static void test_lease(bool image)
 struct deputy {
 	int pipe[2];
 	volatile int *verdict;
+	bool held;	/* or leased */
 };
 
 static void wait_for_death(struct deputy *d)
@@ -84,14 +85,36 @@ static void wait_for_death(struct deputy *d)
 		;
 }
 
-/* Forked after SNAPSHOT_FREEZE, so that it is not frozen, and has the device open. */
-static void be_deputy(struct deputy *d, int fd, bool held)
+/*
+ * A process that freezes the system, forks another one, which so is not frozen and has the device
+ * open, holds or leases the system, and is killed.
+ */
+static pid_t freeze_and_die(struct deputy *d, void (*be_other)(struct deputy *d, int fd))
+{
+	pid_t child = fork();
+	int fd;
+
+	if (child)
+		return child;
+	fd = device(O_RDONLY);
+	/* Not before: who is frozen would have the other end open, too. */
+	if (pipe(d->pipe) || ioctl(fd, SNAPSHOT_FREEZE, 0))
+		_exit(1);
+	if (!fork())
+		be_other(d, fd);
+	if (d->held ? ioctl(fd, SNAPSHOT_HOLD, 1) : ioctl(fd, SNAPSHOT_LEASE, LEASE_MS))
+		_exit(1);
+	kill(getpid(), SIGKILL);
+	_exit(1);
+}
+
+static void be_deputy(struct deputy *d, int fd)
 {
 	bool frozen;
 
 	wait_for_death(d);
 	frozen = !beats();
-	if (held) {
+	if (d->held) {
 		ioctl(fd, SNAPSHOT_UNFREEZE, 0);
 		*d->verdict = frozen && beats() ? 1 : 2;
 	} else {
@@ -104,23 +127,10 @@ static void be_deputy(struct deputy *d, int fd, bool held)
 
 static void test_deputy(bool held)
 {
-	struct deputy d = { .verdict = pages(PAGE) };
+	struct deputy d = { .verdict = pages(PAGE), .held = held };
+	pid_t child = freeze_and_die(&d, be_deputy);
 	int status;
-	pid_t child;
 
-	child = fork();
-	if (!child) {
-		int fd = device(O_RDONLY);
-
-		/* Not before: who is frozen would have the other end open, too. */
-		if (pipe(d.pipe) || ioctl(fd, SNAPSHOT_FREEZE, 0))
-			_exit(1);
-		if (!fork())
-			be_deputy(&d, fd, held);
-		if (ioctl(fd, held ? SNAPSHOT_HOLD : SNAPSHOT_LEASE, held ? 1 : LEASE_MS))
-			_exit(1);
-		kill(getpid(), SIGKILL);
-	}
 	waitpid(child, &status, 0);
 	check(WIFSIGNALED(status), "whoever froze the system is killed", status);
 	for (int i = 0; i < 50 && !*d.verdict; i++)
@@ -154,7 +164,7 @@ static int source(void)
 }
 
 /* Nobody is left who could thaw: this process has no device, it only looks. */
-__attribute__((noreturn)) static void be_witness(struct deputy *d, int fd)
+static void be_witness(struct deputy *d, int fd)
 {
 	int again;
 
@@ -175,22 +185,9 @@ __attribute__((noreturn)) static void be_witness(struct deputy *d, int fd)
 /* Ends the machine. */
 static int target(void)
 {
-	struct deputy d = {};
-	pid_t child;
+	struct deputy d = { .held = true };
 
-	child = fork();
-	if (!child) {
-		int fd = device(O_RDONLY);
-
-		if (pipe(d.pipe) || ioctl(fd, SNAPSHOT_FREEZE, 0))
-			_exit(1);
-		if (!fork())
-			be_witness(&d, fd);
-		if (ioctl(fd, SNAPSHOT_HOLD, 1))
-			_exit(1);
-		kill(getpid(), SIGKILL);
-	}
-	waitpid(child, NULL, 0);
+	waitpid(freeze_and_die(&d, be_witness), NULL, 0);
 	usleep(3000 * MS);
 	check(false, "a system that is held is thawed by nobody", 0);
 	return 1;
@@ -199,14 +196,11 @@ static int target(void)
 int main(int argc, char **argv)
 {
 	pid_t child;
-	int ret = 1;
+	int ret;
 
 	if (argc != 2)
 		return 2;
 	child = start_heartbeat();
-	if (!strcmp(argv[1], "source"))
-		ret = source();
-	else if (!strcmp(argv[1], "target"))
-		ret = target();
+	ret = play(argv[1], source, target);
 	return finish(child) || ret;
 }

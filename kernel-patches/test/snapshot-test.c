@@ -374,7 +374,7 @@ static int target(void)
 int main(int argc, char **argv)
 {
 	struct snapshot_phases p = { .size = sizeof(p) };
-	int fd, ret = 1;
+	int fd, ret;
 	pid_t child;
 
 	if (argc != 2)
@@ -389,9 +389,6 @@ int main(int argc, char **argv)
 	patched = !ioctl(fd, SNAPSHOT_GET_PHASES, &p);
 	close(fd);
 	printf("# %s kernel\n", patched ? "patched" : "unpatched");
-	if (!strcmp(argv[1], "source"))
-		ret = source();
-	else if (!strcmp(argv[1], "target"))
-		ret = target();
+	ret = play(argv[1], source, target);
 	return finish(child) || ret;
 }

@@ -13,6 +13,7 @@ import { Lab } from '../../images/lab/lab.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../orchestrator/store/record.ts';
+import { setFault } from './support.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);
@@ -84,11 +85,6 @@ t.teardown(() => load.stop());
 const THERE = { source: 'node1', target: 'node2', engine: 'delta' } as const;
 const BACK = { source: 'node2', target: 'node1', engine: 'delta' } as const;
 
-async function setFault(fault: string): Promise<void> {
-  const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
-  await lab.ssh(`systemctl ${set}; systemctl restart pmsm-agent`);
-}
-
 async function attempt(
   onEvent: (event: MigrationEvent) => void = () => undefined,
   options = {},
@@ -156,13 +152,13 @@ for (const [fault, what, code] of [
   ['F05:stall', 'a round stops flowing', /^stalled$/],
 ] as const) {
   t.test(`${fault}: ${what}`, async (t) => {
-    await setFault(fault);
+    await setFault(lab, fault);
     await checkUntouched(t, await attempt(), code);
   });
 }
 
 t.test('a migration is cancelled in its rounds', async (t) => {
-  await setFault('');
+  await setFault(lab, '');
   let asked = false;
   const moved = await attempt((event) => {
     if (asked || !isBegin(event, 'precopy')) return;
@@ -211,7 +207,7 @@ let calm_ms = 0;
 let storm_ms = 0;
 
 t.test('F09:stall: the image stops flowing in the window', async (t) => {
-  await setFault('F09:stall');
+  await setFault(lab, 'F09:stall');
   await startHog(STORM_PAGES, 'storm', '--nice 10');
   await lab.ssh('systemctl kill --signal STOP hog');
   const moved = await attempt(({ kind, data }) => {
@@ -224,7 +220,7 @@ t.test('F09:stall: the image stops flowing in the window', async (t) => {
   const { client } = findGaps(load.commits(), attemptOf(moved));
   t.ok(client !== null && client <= 7000, `the client saw ${client} ms`);
   await checkBystanders(t);
-  await setFault('');
+  await setFault(lab, '');
 });
 
 t.test('a machine that changes faster than it can be sent stays', async (t) => {

@@ -14,7 +14,7 @@ import { Lab } from '../../images/lab/lab.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../orchestrator/store/record.ts';
-import { checkNothingLeft } from './support.ts';
+import { checkNothingLeft, setFault } from './support.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);
@@ -31,12 +31,6 @@ const load = await Load.start('light', lab.runDir, (argv) => lab.inside(argv), p
 // A test that fails half-way must not leave a client that keeps this process.
 t.teardown(() => load.stop());
 const order = { source: 'node1', target: 'node2', engine: 'full' } as const;
-
-/** The agent passes its environment to the helper, which knows the faults. */
-async function setFault(fault: string): Promise<void> {
-  const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
-  await lab.ssh(`systemctl ${set}; systemctl restart pmsm-agent`);
-}
 
 async function ready(): Promise<void> {
   await waitForHost(orchestrator, 'node1', 'running', PROMPT_MS);
@@ -67,7 +61,7 @@ const cases = [
 
 for (const { fault, what, code } of cases) {
   t.test(`${fault}: ${what}`, async (t) => {
-    await setFault(fault);
+    await setFault(lab, fault);
     const moved = await attempt();
     t.equal(moved.report.error?.code, code);
     await checkUnharmed(t, moved, OUTAGE_MS_MAX);
@@ -75,7 +69,7 @@ for (const { fault, what, code } of cases) {
 }
 
 t.test('a migration is cancelled while it sends', async (t) => {
-  await setFault('');
+  await setFault(lab, '');
   let cancelled = false;
   const moved = await attempt((event) => {
     if (cancelled || !isBegin(event, 'send')) return;

@@ -12,7 +12,7 @@ import { Lab, type MachineName } from '../../images/lab/lab.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../orchestrator/store/record.ts';
-import { checkNothingLeft } from './support.ts';
+import { checkNothingLeft, setFault } from './support.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);
@@ -48,18 +48,13 @@ async function startLoad(connection: 'kept' | 'reconnect'): Promise<Load> {
   return started;
 }
 
-async function setFault(fault: string): Promise<void> {
-  const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
-  await lab.ssh(`systemctl ${set}; systemctl restart pmsm-agent`);
-}
-
 async function attempt(
   fault: string,
   onEvent: (event: MigrationEvent) => void = () => undefined,
 ): Promise<Moved> {
   await waitForHost(orchestrator, here, 'running', PROMPT_MS);
   await waitForHost(orchestrator, there, 'standby', PROMPT_MS);
-  await setFault(fault);
+  await setFault(lab, fault);
   await waitForHost(orchestrator, here, 'running', PROMPT_MS);
   return await move(orchestrator, { source: here, target: there }, onEvent);
 }

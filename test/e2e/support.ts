@@ -17,6 +17,12 @@ const DEMO = 'images/lab/demo/main.ts';
 /** The slowest run that is still allowed: a single one, on a busy machine. */
 export const DOWNTIME_MS_MAX = { delta: 3000, full: 7000, stock: 9000 } as const;
 
+/** The agent passes its environment to the helper, which knows the faults (agent/native/source/faults.h). */
+export async function setFault(lab: Lab, fault: string): Promise<void> {
+  const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
+  await lab.ssh(`systemctl ${set}; systemctl restart pmsm-agent`);
+}
+
 /** The machine writes to its disk again, and no attempt has left anything behind. */
 export async function checkNothingLeft(t: Test, lab: Lab): Promise<void> {
   const written = await lab.ssh('touch /var/tmp/alive && sync -f /var/tmp/alive && echo yes');

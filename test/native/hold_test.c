@@ -7,7 +7,6 @@
 #include <sys/syscall.h>
 
 #include "hold.h"
-#include "namespaces.h"
 
 #define SILENT_MS 10000
 
@@ -27,7 +26,7 @@ static void forbid_opening(void)
 		fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_OPEN_PERM, AT_FDCWD, "/run");
 }
 
-__attribute__((noreturn)) static void be_source(const struct sockaddr_in *orchestrator)
+__attribute__((noreturn)) static void be_source(const struct endpoint *orchestrator)
 {
 	struct attempt *a = &source;
 	bool gave_up;
@@ -91,7 +90,7 @@ static void test_silence(void)
 }
 
 /* In a PID namespace of its own: there an order to power off ends its processes, and no more. */
-static pid_t start_source(const struct sockaddr_in *orchestrator)
+static pid_t start_source(const struct endpoint *orchestrator)
 {
 	pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, NULL, NULL, NULL, NULL);
 
@@ -123,7 +122,7 @@ static void test_lock(void)
 	CHECK(!attempt_is_under_way(), "the last one that ends takes the lock away");
 }
 
-static void test_thaw(const struct sockaddr_in *orchestrator)
+static void test_thaw(const struct endpoint *orchestrator)
 {
 	pid_t child = start_source(orchestrator);
 	int status;
@@ -145,7 +144,7 @@ static void test_thaw(const struct sockaddr_in *orchestrator)
 	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == CHILD_THAWS, "it thaws on its own order");
 }
 
-static void test_release(const struct sockaddr_in *orchestrator)
+static void test_release(const struct endpoint *orchestrator)
 {
 	struct pmsm_msg_release release = {.generation = GENERATION,
 					   .action = PMSM_RELEASE_ACTION_POWER_OFF};
@@ -166,18 +165,12 @@ static void test_release(const struct sockaddr_in *orchestrator)
 
 int main(void)
 {
-	const char *obstacle = enter_own_namespaces();
-	struct sockaddr_in address;
+	struct endpoint here;
 
-	if (obstacle) {
-		SKIP(obstacle);
+	if (!listen_here(&here))
 		return test_end();
-	}
-	control.fd = -1;
-	if (system("ip link set lo up") || !listen_here(&address))
-		abort();
 	test_lock();
-	test_thaw(&address);
-	test_release(&address);
+	test_thaw(&here);
+	test_release(&here);
 	return test_end();
 }

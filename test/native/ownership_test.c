@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What a disk says of its owner, and what a machine that boots makes of it. */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/link.h"
-#include "namespaces.h"
+#include "listener.h"
 #include "target/boot-guard.h"
-#include "test.h"
 
-#define RECORD	"/run/record"
-#define SOON_MS 5000
-#define SLOT	(OWNERSHIP_BYTES / 2)
+#define RECORD "/run/record"
+#define SLOT   (OWNERSHIP_BYTES / 2)
 
 static const struct ownership moving = {.state = OWNERSHIP_MOVING,
 					.machine = "node1",
@@ -133,42 +123,14 @@ static void test_verdict(void)
 	CHECK(boot_verdict(-ENOENT, &owned, "node1") == WAIT, "no record");
 }
 
-static int listener = -1;
-static struct link control;
-static uint8_t buffer[PMSM_HEADER_BYTES + PMSM_LIMIT_CONTROL_PAYLOAD_BYTES];
-
-static bool listen_here(struct endpoint *here)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t bytes = sizeof(address);
-
-	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(listener, 4) || getsockname(listener, (struct sockaddr *)&address, &bytes))
-		return false;
-	*here =
-	    (struct endpoint){.address = address.sin_addr.s_addr, .port = ntohs(address.sin_port)};
-	return true;
-}
-
-static bool next_is(uint16_t type, struct frame *frame)
-{
-	return link_wait(&control, frame, clock_deadline_ms(SOON_MS)) == 0 && frame->type == type;
-}
-
 /* The machine connects as a standby that waits, and claims the attempt of the record. */
 static bool meet(void)
 {
-	struct pollfd p = {.fd = listener, .events = POLLIN};
 	struct pmsm_msg_claim claim;
 	struct frame frame;
 
-	if (poll(&p, 1, SOON_MS) != 1)
+	if (!accept_peer(SOON_MS))
 		return false;
-	link_close(&control);
-	link_open(&control, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), buffer,
-		  sizeof(buffer), PMSM_LIMIT_CONTROL_PAYLOAD_BYTES);
 	if (!next_is(PMSM_MSG_HELLO, &frame) || frame.payload[0] != PMSM_ROLE_STANDBY ||
 	    !next_is(PMSM_MSG_WAITING, &frame) || !next_is(PMSM_MSG_CLAIM, &frame))
 		return false;
@@ -235,16 +197,10 @@ static void test_asking(const struct endpoint *here)
 
 int main(void)
 {
-	const char *obstacle = enter_own_namespaces();
 	struct endpoint here;
 
-	if (obstacle) {
-		SKIP(obstacle);
+	if (!listen_here(&here))
 		return test_end();
-	}
-	control.fd = -1;
-	if (system("ip link set lo up") || !listen_here(&here))
-		abort();
 	test_record();
 	test_find();
 	test_verdict();

@@ -86,8 +86,11 @@ t.test('mounts', async (t) => {
   );
 });
 
+/** What a helper does when it learns that it owns the new body. */
+const TAKES_IT = 'for f; do case $f in */machine.json) mv "$f.moved" "$f";; esac; done';
+
 t.test('an attempt that moves the machine', async (t) => {
-  const run = `echo '{"phase":"prepare","edge":"begin"}'; echo noise; echo '{"result":"moved","code":null}'`;
+  const run = `${TAKES_IT}; echo '{"phase":"prepare","edge":"begin"}'; echo noise; echo '{"result":"moved","code":null}'`;
   const { app, helper, machine, directory } = await start(t, { run });
   const started = await post(app, {
     ...START,
@@ -159,8 +162,7 @@ t.test('how else a helper ends', async (t) => {
 });
 
 t.test('a helper that is killed when it owns the new body', async (t) => {
-  const moved = 'for f; do case $f in */machine.json) mv "$f.moved" "$f";; esac; done';
-  const run = `${moved}; kill -9 $$`;
+  const run = `${TAKES_IT}; kill -9 $$`;
   const { app, helper, machine, directory } = await start(t, { run }, 'PARTLABEL=own');
   await post(app, START);
   await helper.settled();
