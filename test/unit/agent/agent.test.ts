@@ -90,7 +90,8 @@ t.test('mounts', async (t) => {
 const TAKES_IT = 'for f; do case $f in */machine.json) mv "$f.moved" "$f";; esac; done';
 
 t.test('an attempt that moves the machine', async (t) => {
-  const run = `${TAKES_IT}; echo '{"phase":"prepare","edge":"begin"}'; echo noise; echo '{"result":"moved","code":null}'`;
+  const says = `echo '{"phase":"prepare","edge":"begin"}'; echo noise; echo '{"result":"moved","code":null}'`;
+  const run = `${TAKES_IT}; ${says}`;
   const { app, helper, machine, directory } = await start(t, { run });
   const started = await post(app, {
     ...START,
