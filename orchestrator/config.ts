@@ -27,7 +27,10 @@ export const AgentFenceSchema = z.strictObject({
   timeout_ms: FENCE_TIMEOUT_MS,
 });
 
-export const FenceSchema = z.union([CommandFenceSchema, AgentFenceSchema]);
+const OneFenceSchema = z.union([CommandFenceSchema, AgentFenceSchema]);
+
+/** One, or several that are tried in this order until one of them confirms: a BMC, then the power strip, say. */
+export const FenceSchema = z.union([OneFenceSchema, z.array(OneFenceSchema).min(1).max(8)]);
 
 export const MachineSchema = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/),
@@ -66,6 +69,7 @@ export type Config = z.infer<typeof ConfigSchema>;
 export type Machine = z.infer<typeof MachineSchema>;
 export type CommandFence = z.infer<typeof CommandFenceSchema>;
 export type AgentFence = z.infer<typeof AgentFenceSchema>;
+export type OneFence = z.infer<typeof OneFenceSchema>;
 
 export function parseConfig(value: unknown, from: string): Config {
   const parsed = ConfigSchema.safeParse(value);

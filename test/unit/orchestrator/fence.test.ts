@@ -27,6 +27,25 @@ t.test('only exit code 0 in time confirms', async (t) => {
   t.match(await fence(machine(['sh', '-c', 'kill -9 $$'])), { confirmed_off: false });
 });
 
+t.test('of several, the first that confirms is enough, and the others are not tried', async (t) => {
+  const directory = t.testdir();
+  const tried = resolve(directory, 'tried');
+  const by = (script: string) => ({
+    command: ['sh', '-c', `${script}`, 'sh', tried],
+    timeout_ms: 5000,
+  });
+  const unreachable = by('echo bmc >>"$1"; echo the BMC is silent; exit 1');
+  const strip = by('echo strip >>"$1"; exit 0');
+  const last = by('echo last >>"$1"; exit 0');
+  const { name, address, prefix, agent_port } = machine([]);
+  const node = { name, address, prefix, agent_port };
+  const result = await fence({ ...node, fence: [unreachable, strip, last] });
+  t.match(result, { confirmed_off: true, detail: /confirmed off.*the BMC is silent/ });
+  t.equal(readFileSync(tried, 'utf8'), 'bmc\nstrip\n');
+  const none = await fence({ ...node, fence: [unreachable, unreachable] });
+  t.match(none, { confirmed_off: false, detail: /silent; .*silent/ });
+});
+
 t.test('a command that hangs is ended', async (t) => {
   const result = await fence(machine(['sleep', '60'], 200));
   t.match(result, { confirmed_off: false, detail: /no answer in 200 ms/ });
