@@ -104,7 +104,7 @@ export class Helper {
   async #run(request: StartAttempt, attempt: AttemptView): Promise<void> {
     try {
       const { name, address, prefix } = request.target;
-      this.#machine.prepareMove(name, address, prefix);
+      this.#machine.prepareMove(request.attempt_id, name, address, prefix);
       const files = { identity: this.#machine.path, record: this.#record };
       const args = argumentsOf(this.#machine.identity, request, files);
       const result = await this.#runHelper(args, attempt);
@@ -142,7 +142,7 @@ export class Helper {
 
   async #conclude(request: StartAttempt, attempt: AttemptView, end: HelperEnd): Promise<void> {
     const last = attempt.lines.findLast(({ result }) => typeof result === 'string');
-    this.#machine.forgetMove();
+    this.#machine.forgetMove(request.attempt_id);
     const said =
       end.exitCode === undefined
         ? STATE_BY_RESULT[String(last?.result)]

@@ -26,15 +26,16 @@ export class Machine {
 
   /**
    * What the file is to say on another body: the helper renames it there when it learns that it is the owner, so
-   * that whoever looks finds the truth, however the helper ends.
+   * that whoever looks finds the truth, however the helper ends. A file for each attempt: one that is refused,
+   * because another is under way, must not take that one's away.
    */
-  prepareMove(name: string, address: string, prefix: number): void {
-    write(`${this.path}.moved`, { ...this.identity, name, address, prefix });
+  prepareMove(attempt: string, name: string, address: string, prefix: number): void {
+    write(`${this.path}.${attempt}`, { ...this.identity, name, address, prefix });
   }
 
   /** After an attempt that did not come so far. */
-  forgetMove(): void {
-    rmSync(`${this.path}.moved`, { force: true });
+  forgetMove(attempt: string): void {
+    rmSync(`${this.path}.${attempt}`, { force: true });
   }
 }
 

@@ -56,11 +56,15 @@ void ownership_end(struct attempt *a, const char *machine)
 
 void identity_take(const struct attempt *a)
 {
-	char moved[sizeof(a->options.identity) + 8];
+	char moved[sizeof(a->options.identity) + 1 + 2 * ATTEMPT_BYTES];
+	size_t at;
 
 	if (a->options.identity[0] == '\0')
 		return;
-	snprintf(moved, sizeof(moved), "%s.moved", a->options.identity);
+	at = (size_t)snprintf(moved, sizeof(moved), "%s.", a->options.identity);
+	for (size_t i = 0; i < ATTEMPT_BYTES; i++)
+		snprintf(moved + at + 2 * i, sizeof(moved) - at - 2 * i, "%02x",
+			 a->options.id.attempt[i]);
 	/* Done already, if a helper before has come as far. */
 	if (rename(moved, a->options.identity) < 0 && errno != ENOENT)
 		log_text("%s: %s", a->options.identity, strerror(errno));

@@ -21,7 +21,8 @@ struct options {
 	char machine[64];	 /* our name, here */
 	char target_machine[64]; /* and on the new body */
 	char record[64];	 /* where the disk says who owns it; empty: nowhere */
-	/* Says which machine this is; what it is to say on the new body lies beside it (.moved). */
+	/* Says which machine this is; what it is to say on the new body lies beside it (.ATTEMPT).
+	 */
 	char identity[128];
 	enum pmsm_engine engine;
 	const struct codec *codec; /* NULL: by measurement */

@@ -1,5 +1,5 @@
 /** The agent's REST interface, with a script for a helper. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import pino from 'pino';
@@ -69,7 +69,7 @@ t.test('inventory', async (t) => {
   });
   t.match((await app.inject('/healthz')).json(), { ok: true, machine: 'node1' });
   const checks = await app.inject({ method: 'POST', url: '/v1/preflight', payload: {} });
-  t.equal(checks.json().findings.length, 11);
+  t.equal(checks.json().findings.length, 12);
 });
 
 t.test('mounts', async (t) => {
@@ -87,7 +87,7 @@ t.test('mounts', async (t) => {
 });
 
 /** What a helper does when it learns that it owns the new body. */
-const TAKES_IT = 'for f; do case $f in */machine.json) mv "$f.moved" "$f";; esac; done';
+const TAKES_IT = `for f; do case $f in */machine.json) mv "$f.${ID}" "$f";; esac; done`;
 
 t.test('an attempt that moves the machine', async (t) => {
   const says = `echo '{"phase":"prepare","edge":"begin"}'; echo noise; echo '{"result":"moved","code":null}'`;
@@ -160,6 +160,15 @@ t.test('how else a helper ends', async (t) => {
       t.equal(callsIn(directory).includes('recover'), recovers);
     });
   }
+});
+
+t.test('an attempt that is refused leaves what another is to be alone', async (t) => {
+  const machine = new Machine(join(t.testdir(), 'machine.json'), NODE1);
+  machine.prepareMove('one', 'node2', '10.0.1.2', 24);
+  machine.prepareMove('other', 'node3', '10.0.1.3', 24);
+  machine.forgetMove('other');
+  renameSync(`${machine.path}.one`, machine.path);
+  t.match(machine.identity, { name: 'node2', address: '10.0.1.2' });
 });
 
 t.test('a helper that is killed when it owns the new body', async (t) => {
