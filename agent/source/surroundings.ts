@@ -36,6 +36,13 @@ export async function linkOf({ root }: Surroundings, path: string): Promise<stri
   return await readlink(join(root, path)).catch(() => undefined);
 }
 
+/** What the command prints, or undefined if it does not exist or does not end well in time. */
+export async function outputOf(file: string, args: string[]): Promise<string | undefined> {
+  const options = { reject: false, timeout: COMMAND_TIMEOUT_MS, stdin: 'ignore' } as const;
+  const result = await execa(file, args, { ...options, maxBuffer: FILE_CHARACTERS_MAX });
+  return result.failed ? undefined : result.stdout;
+}
+
 /** True if the command ends well in time; a command that does not exist does not. */
 export async function runs(file: string, args: string[]): Promise<boolean> {
   const options = { reject: false, timeout: COMMAND_TIMEOUT_MS, stdio: 'ignore' } as const;

@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'standby-unfit'
   | 'crash-kernel-loaded'
   | 'watchdog-armed'
+  | 'raw-writer'
   | 'reserve-failed'
   | 'stream-failed'
   | 'stalled'
@@ -107,7 +108,8 @@ export const ERRORS: Readonly<Record<ErrorCode, CatalogueEntry>> = {
   'engine-unavailable': { number: 34, http: 409, exit: 3, owner: 'source', title: 'The engine that was asked for does not work between these machines.', remedy: 'The engine delta needs pmsm\'s kernel patches on both; --engine full needs none, and a standby without hibernate_loader=.' },
   'standby-unfit': { number: 35, http: 409, exit: 3, owner: 'source', title: 'The standby failed at what it tried once for the jump.', remedy: 'Its console says what; boot it again, or choose another standby.' },
   'crash-kernel-loaded': { number: 36, http: 409, exit: 3, owner: 'source', title: 'A crash kernel is loaded on the source.', remedy: 'Unload it for the migration: `kdump-config unload`, or `kexec -p -u`.' },
-  'watchdog-armed': { number: 37, http: 409, exit: 3, owner: 'source', title: 'A hardware watchdog is armed on the source.', remedy: 'Stop it for the migration, or see that it waits for longer than you may be in doubt.' },
+  'watchdog-armed': { number: 37, http: 409, exit: 3, owner: 'source', title: 'A hardware watchdog on the source waits for less than a snapshot may take.', remedy: 'Give it more time, 30 s say, or stop it for the migration.' },
+  'raw-writer': { number: 38, http: 409, exit: 3, owner: 'source', title: 'Something on the source writes to a disk without a file system that could be frozen.', remedy: 'Stop the array, volume or pool that the finding names, or move its data below what can be frozen.' },
   'reserve-failed': { number: 40, http: 502, exit: 4, owner: 'source', title: 'The standby could not be reserved.', remedy: 'Look at the standby\'s console; boot it again.' },
   'stream-failed': { number: 41, http: 502, exit: 4, owner: 'source', title: 'The image stream broke.', remedy: 'Check the migration network between both machines and try again.' },
   'stalled': { number: 42, http: 504, exit: 4, owner: 'source', title: 'Nothing moved for longer than the stall limit.', remedy: 'Check the migration network; the source thawed itself.' },

@@ -35,6 +35,8 @@ export interface MachinePlace {
   number: number;
   runDir: string;
   network: Switch;
+  /** Where its disk is served, if not from the file itself. */
+  diskUri: string | undefined;
   /** Called when the machine was powered on or has ended. */
   changed: () => void;
 }
@@ -69,6 +71,9 @@ const CHEAP = [
   // Debian's kernel zeroes every page that it gives out: nothing on hardware, seconds a snapshot under emulation.
   'init_on_alloc=0',
 ];
+
+const runs = (child: ChildProcess | undefined): boolean =>
+  child !== undefined && child.exitCode === null && !child.signalCode;
 
 export class Machine {
   readonly name: string;
@@ -107,7 +112,7 @@ export class Machine {
   }
 
   isRunning(): boolean {
-    return this.#child !== undefined && this.#child.exitCode === null && !this.#child.signalCode;
+    return runs(this.#child);
   }
 
   async powerOn(role: Role, start: PowerOn = {}): Promise<void> {
@@ -180,12 +185,15 @@ export class Machine {
   /** Waits until the machine has powered itself off. */
   async waitForPowerOff(limit_ms: number): Promise<void> {
     const deadline_ms = performance.now() + limit_ms;
-    while (this.isRunning()) {
+    // Somebody else may wait for that, too, and power it on again at once.
+    const child = this.#child;
+    while (runs(child)) {
       if (performance.now() > deadline_ms) {
         throw new PmsmError('lab-failed', `${this.name} did not power off; see ${this.console}`);
       }
       await sleep(POLL_MS);
     }
+    if (this.#child !== child) return;
     this.#qmp?.close();
     this.#qmp = undefined;
   }
@@ -287,6 +295,8 @@ export class Machine {
       ],
       ...['-machine', 'q35,memory-backend=ram', ...accelerator.arguments],
       ...['-smp', String(options.cpus), '-m', String(options.memory_mib)],
+      // Its watchdog may reset it, if somebody starts it.
+      ...['-global', 'ICH9-LPC.noreboot=false'],
       // A reset ends the machine: booting by itself it could mount a disk that has another owner by now.
       '-no-reboot',
       ...['-kernel', kernel, '-initrd', initramfs, '-append', this.#commandLine(role, kernelWords)],
@@ -320,7 +330,9 @@ export class Machine {
   #diskArguments(): string[] {
     const { disk, directIo, options } = this.#board;
     const cache = directIo ? 'cache=none,aio=threads' : 'cache=writeback';
-    const drive = `file=${disk},if=none,id=lun,format=raw,file.locking=off,discard=unmap,${cache}`;
+    const { diskUri } = this.#place;
+    const where = diskUri ? `file=${diskUri}` : `file=${disk},file.locking=off,${cache}`;
+    const drive = `${where},if=none,id=lun,format=raw,discard=unmap`;
     const device = {
       ahci: 'ide-hd,drive=lun,bus=ide.0',
       nvme: 'nvme,drive=lun,serial=pmsm-lun,addr=0x5',

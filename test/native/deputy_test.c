@@ -54,8 +54,7 @@ static void begin(const struct scene *scene)
 
 	a->control.fd = a->stream.fd = -1;
 	a->snapshot.ops = &operations;
-	a->fault_phase = PMSM_PHASE_JUMP;
-	a->fault_action = (int)scene->action;
+	a->fault = (struct fault){.phase = PMSM_PHASE_JUMP, .action = scene->action};
 	atomic_store(&attempt_state(a)->value, (int)scene->state);
 }
 

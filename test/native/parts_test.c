@@ -19,6 +19,7 @@
 #include "source/filesystems.h"
 #include "source/measure.h"
 #include "source/options.h"
+#include "source/raw-writers.h"
 #include "source/watchdog.h"
 #include "target/load.h"
 #include "target/rehearse.h"
@@ -51,6 +52,16 @@ static void *ring_worker(void *argument)
 		ring_finish(ring, chunk);
 	}
 	return NULL;
+}
+
+static void test_dirty_pages(void)
+{
+	CHECK(raw_writers_dirty_pages("nr_free_pages 7\nnr_dirty 42\nnr_writeback 3\n") == 42,
+	      "dirty pages are counted");
+	CHECK(raw_writers_dirty_pages("nr_free_pages 7\nnr_dirty 0\nnr_writeback 3\n") == 0,
+	      "a clean machine has none");
+	CHECK(raw_writers_dirty_pages("nr_free_pages 7\nnr_dirty_threshold 9\n") == UINT64_MAX,
+	      "the threshold is not the count, and what is not said may be anything");
 }
 
 static void test_ring(void)
@@ -386,6 +397,7 @@ static void test_tracer(void)
 int main(void)
 {
 	test_ring();
+	test_dirty_pages();
 	test_codecs();
 	test_states();
 	test_filesystems();

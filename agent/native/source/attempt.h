@@ -3,6 +3,7 @@
 #define PMSM_ATTEMPT_H
 
 #include "common/announce.h"
+#include "common/fault.h"
 #include "common/link.h"
 #include "common/quarantine.h"
 #include "common/snapshot.h"
@@ -13,6 +14,7 @@
 #include "source/precopy.h"
 #include "source/nudge.h"
 #include "source/options.h"
+#include "source/petting.h"
 #include "source/throttle.h"
 
 #define EDGES_MAX	     128
@@ -46,6 +48,7 @@ struct attempt {
 	struct netlink diag;
 	struct announcer announcer;
 	struct nudge nudge;
+	struct petting petting;
 
 	struct edge edges[EDGES_MAX];
 	size_t edges_count;
@@ -68,8 +71,7 @@ struct attempt {
 	bool snapshot_tried;
 	char record_path[128]; /* the disk says there that an attempt is under way; or empty */
 	uint64_t lease_ns;     /* when the kernel was last told not to thaw; see lease.c */
-	int fault_phase;       /* test hook, see faults.h */
-	int fault_action;
+	struct fault fault;    /* test hook, see faults.h */
 
 	uint8_t control_buffer[CONTROL_BUFFER_BYTES];
 	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];
@@ -123,7 +125,7 @@ void be_urgent(bool urgent);
  */
 #define LEASE_MS 3000 /* with the stall limit it has to fit into 5 s */
 int lease_renew(struct attempt *a, unsigned int ms);
-/* In loops: renews it from time to time. */
+/* In loops: renews it from time to time, and pets what would reset the machine. */
 int lease_keep(struct attempt *a);
 
 /*

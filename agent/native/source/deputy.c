@@ -73,7 +73,7 @@ static void take_over(struct attempt *a, enum state state)
 	log_text("deputy: the helper died in the state %s; going on in its place",
 		 state_name(state));
 	a->deputy.pid = 0;
-	a->fault_phase = PMSM_PHASE_NONE;
+	a->fault.phase = PMSM_PHASE_NONE;
 	netlink_adopt(&a->quarantine.nft);
 	netlink_adopt(&a->quarantine.route);
 	netlink_adopt(&a->diag);

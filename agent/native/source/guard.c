@@ -237,6 +237,11 @@ void guard_set(struct guard *guard, enum guard_order order)
 	marker_write(order == GUARD_HOLD);
 }
 
+bool guard_is_alive(const struct guard *guard)
+{
+	return guard->pid > 0 && waitpid(guard->pid, NULL, WNOHANG) == 0;
+}
+
 void guard_end(struct guard *guard)
 {
 	if (guard->pid <= 0)

@@ -62,6 +62,8 @@ int guard_share(struct guard *guard);
 /* Forks the guard. Call it before any thread, any connection and /dev/snapshot. */
 int guard_start(struct guard *guard);
 void guard_set(struct guard *guard, enum guard_order order);
+/* One that has died guards nothing: then nothing may come to stand still. */
+bool guard_is_alive(const struct guard *guard);
 /* Nothing is left to guard: ends it and waits for it. */
 void guard_end(struct guard *guard);
 

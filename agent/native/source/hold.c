@@ -110,9 +110,11 @@ int hold_given_up(struct attempt *a)
 		struct frame frame;
 
 		while (result < 0) {
+			petting_pet(&a->petting);
 			result = reconnect(a);
 			heard_ns = clock_ns();
 		}
+		petting_pet(&a->petting);
 		p.fd = a->control.fd;
 		poll(&p, 1, HOLD_POLL_MS);
 		while ((result = link_next(&a->control, &frame)) == 1) {

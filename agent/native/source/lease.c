@@ -28,6 +28,7 @@ int lease_renew(struct attempt *a, unsigned int ms)
 
 int lease_keep(struct attempt *a)
 {
+	petting_pet(&a->petting);
 	if (clock_ns() - a->lease_ns < RENEW_MS * NS_PER_MS)
 		return 0;
 	return lease_renew(a, LEASE_MS);

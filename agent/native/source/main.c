@@ -110,7 +110,7 @@ static int run(int argc, char **argv)
 	}
 	a->snapshot.ops = &snapshot_kernel;
 	clock_calibrate_begin();
-	faults_read(a);
+	fault_read(&a->fault);
 	settle();
 	error = prepare(a);
 	if (!error && a->options.engine == PMSM_ENGINE_DELTA) {

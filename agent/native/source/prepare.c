@@ -24,6 +24,7 @@
 #define DEVICE_BUSY_MS	  1000
 #define DEVICE_POLL_MS	  50
 #define RECLAIM_LIMIT_MS  2000
+#define WATCHDOGS	  "/dev/watchdog"
 #define LEARN_LIMIT_MS	  1000
 
 bool told_to_end(void)
@@ -254,6 +255,7 @@ int prepare(struct attempt *a)
 		log_text("cannot list the connections");
 	bystanders_find(&a->guard.shared->bystanders, kernel_log_files,
 			ARRAY_SIZE(kernel_log_files), getppid(), clock_deadline_ms(LEARN_LIMIT_MS));
+	petting_find(&a->petting, WATCHDOGS);
 	change_settings(a);
 	a->cycles_khz = clock_cycles_khz();
 	if (connect_orchestrator(a))

@@ -75,6 +75,7 @@ static void report_alive(struct attempt *a)
 	do {
 		uint64_t deadline = clock_deadline_ms(CONNECT_RETRY_MS);
 
+		petting_pet(&a->petting);
 		link_close(&a->control);
 		error = control_connect(a, PMSM_ROLE_RESUMED, a->options.target_address.address,
 					deadline);
@@ -113,6 +114,7 @@ static void await_go(struct attempt *a, uint64_t *realtime_ns)
 		struct frame frame;
 		int result;
 
+		petting_pet(&a->petting);
 		poll(&p, 1, ORDER_POLL_MS);
 		while ((result = link_next(&a->control, &frame)) == 1) {
 			heard_ns = clock_ns();
@@ -235,6 +237,7 @@ int rehome(struct attempt *a)
 	fault_strike(a, PMSM_PHASE_THAW);
 	thaw_everything(a, realtime_ns, received_ns);
 	ownership_end(a, a->options.target_machine);
+	petting_restart(&a->petting);
 	announce_again(a);
 	/* Gives back what was kept for the move, in large pieces: services come first. */
 	a->snapshot.ops->close(&a->snapshot);

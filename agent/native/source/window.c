@@ -18,6 +18,7 @@
 #include "source/drain.h"
 #include "source/faults.h"
 #include "source/image.h"
+#include "source/raw-writers.h"
 #include "source/watch.h"
 #include "source/watchdog.h"
 
@@ -71,6 +72,8 @@ static int freeze_filesystems(struct attempt *a)
 		return failure_set(&a->failure, PMSM_E_INTERNAL, error, "cannot start a thread: %s",
 				   strerror(-error));
 	error = filesystems_freeze(&a->filesystems, &a->failure);
+	if (!error)
+		error = raw_writers_settle(&a->failure);
 	if (watchdog_end(&watchdog) && !error)
 		return failure_set(&a->failure, PMSM_E_FILESYSTEM_FREEZE_FAILED, ETIMEDOUT,
 				   "it took longer than %u ms, processes were thawed meanwhile",
@@ -297,6 +300,8 @@ int window_run(struct attempt *a)
 {
 	int error = 0;
 
+	if (!guard_is_alive(&a->guard))
+		return failure_set(&a->failure, PMSM_E_INTERNAL, 0, "the guard has died");
 	/* The pre-copy has it open already. */
 	if (a->snapshot.fd < 0)
 		error = a->snapshot.ops->open(&a->snapshot, SNAPSHOT_MODE_SAVE);

@@ -144,5 +144,6 @@ void standby_accept(struct standby *s)
 	s->told_ns = s->told_bytes = 0;
 	s->told_rounds = 0;
 	s->told_receive = false;
+	fault_begin(&s->fault, PMSM_PHASE_PRECOPY);
 	log_text("stream open, chunks of %u KiB", request.chunk_bytes / 1024);
 }

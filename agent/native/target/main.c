@@ -162,6 +162,7 @@ static int run_standby(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	fault_read(&s->fault);
 	clock_calibrate_begin();
 	error = rtnl_open(&s->route);
 	if (!error)

@@ -156,6 +156,7 @@ static int take_reserve(struct standby *s, const struct frame *frame)
 	answer.generation = m.generation;
 	answer.port = s->port;
 	log_text("reserved, listening on port %u", s->port);
+	fault_begin(&s->fault, PMSM_PHASE_RESERVE);
 	return say(s, PMSM_MSG_RESERVED, &answer);
 }
 
@@ -195,6 +196,7 @@ static int take_jump(struct standby *s)
 
 	if (s->state != STANDBY_READY)
 		return -EPROTO;
+	fault_begin(&s->fault, PMSM_PHASE_JUMP);
 	say_edge(s, PMSM_PHASE_JUMP, PMSM_EDGE_BEGIN, clock_cycles());
 	set_leaking_nics(s, false);
 	error = s->snapshot.ops->restore(&s->snapshot);
@@ -263,6 +265,7 @@ static int tell_progress(struct standby *s, bool now)
 
 	if (!s->told_receive && l->first_cycles) {
 		s->told_receive = true;
+		fault_begin(&s->fault, PMSM_PHASE_SEND);
 		say_edge(s, PMSM_PHASE_RECEIVE, PMSM_EDGE_BEGIN, l->first_cycles);
 	}
 	/* The source waits for the end of a round. */
@@ -290,8 +293,10 @@ static int serve_loading(struct standby *s)
 		return 0;
 	}
 	say_edge(s, PMSM_PHASE_RECEIVE, PMSM_EDGE_END, clock_cycles());
+	fault_begin(&s->fault, PMSM_PHASE_VERIFY);
 	s->state = STANDBY_READY;
 	error = say_ready(s);
+	fault_begin(&s->fault, PMSM_PHASE_COMMIT);
 	/* What is left is done while the orchestrator makes its record. */
 	tell_progress(s, true);
 	/* Ends the threads, keeps the totals: what follows needs no ring any more. */

@@ -3,6 +3,7 @@
 #define PMSM_STANDBY_H
 
 #include "common/cmdline.h"
+#include "common/fault.h"
 #include "target/load.h"
 #include "target/rehearse.h"
 
@@ -46,6 +47,7 @@ struct standby {
 	bool told_receive;
 	bool disks_released;
 	enum rehearsal rehearsal;
+	struct fault fault; /* test hook */
 
 	uint8_t control_buffer[CONTROL_BUFFER_BYTES];
 	uint8_t stream_buffer[CONTROL_BUFFER_BYTES];

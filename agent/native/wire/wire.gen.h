@@ -1415,6 +1415,7 @@ enum pmsm_error_code {
 	PMSM_E_STANDBY_UNFIT = 35,
 	PMSM_E_CRASH_KERNEL_LOADED = 36,
 	PMSM_E_WATCHDOG_ARMED = 37,
+	PMSM_E_RAW_WRITER = 38,
 	PMSM_E_RESERVE_FAILED = 40,
 	PMSM_E_STREAM_FAILED = 41,
 	PMSM_E_STALLED = 42,
@@ -1513,6 +1514,8 @@ static inline const char *pmsm_error_name(uint32_t code)
 		return "crash-kernel-loaded";
 	case 37:
 		return "watchdog-armed";
+	case 38:
+		return "raw-writer";
 	case 40:
 		return "reserve-failed";
 	case 41:
@@ -1652,7 +1655,9 @@ static inline const char *pmsm_error_title(uint32_t code)
 	case 36:
 		return "A crash kernel is loaded on the source.";
 	case 37:
-		return "A hardware watchdog is armed on the source.";
+		return "A hardware watchdog on the source waits for less than a snapshot may take.";
+	case 38:
+		return "Something on the source writes to a disk without a file system that could be frozen.";
 	case 40:
 		return "The standby could not be reserved.";
 	case 41:

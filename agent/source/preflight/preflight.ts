@@ -10,6 +10,7 @@ import { hibernation } from './hibernation.ts';
 import { memory } from './memory.ts';
 import { networkDisks } from './network-disks.ts';
 import { quarantine } from './quarantine.ts';
+import { rawWriters } from './raw-writers.ts';
 import { remoteMounts } from './remote-mounts.ts';
 import { tasks } from './tasks.ts';
 import { watchdog } from './watchdog.ts';
@@ -22,6 +23,7 @@ const PROBES: readonly Probe[] = [
   remoteMounts,
   networkDisks,
   filesystems,
+  rawWriters,
   quarantine,
   crash,
   watchdog,

@@ -1,6 +1,7 @@
 /** Each probe against a machine on which one thing is wrong. */
 import t from 'tap';
 import { preflight } from '../../../agent/source/preflight/preflight.ts';
+import { activeTargets } from '../../../agent/source/preflight/raw-writers.ts';
 import { FACTS, GOOD, type HostFiles, makeHost } from './host.ts';
 
 t.jobs = 4;
@@ -9,7 +10,7 @@ t.test('a good machine', async (t) => {
   const { findings } = await preflight(makeHost(t.testdir()));
   const bad = findings.filter(({ severity }) => severity !== 'ok');
   t.strictSame(bad, []);
-  t.equal(findings.length, 11, 'every probe has answered');
+  t.equal(findings.length, 12, 'every probe has answered');
 });
 
 const mount = (line: string) => ({
@@ -64,15 +65,48 @@ const CASES: Array<
     /says 1/,
   ],
   [
-    'a watchdog',
+    'a watchdog that waits for less than a snapshot may take',
     {
       files: {
         'sys/class/watchdog/watchdog0/state': 'active\n',
-        'sys/class/watchdog/watchdog0/timeout': '30\n',
+        'sys/class/watchdog/watchdog0/timeout': '8\n',
       },
     },
     'watchdog-armed',
-    /watchdog0, 30 s/,
+    /watchdog0, 8 s/,
+    'warn',
+  ],
+  [
+    'an array that keeps a mark of being clean',
+    { files: { 'sys/block/md0/md/level': 'raid1\n', 'sys/block/md0/md/array_state': 'active\n' } },
+    'raw-writer',
+    /md0 \(MD raid1, active\)/,
+  ],
+  [
+    'a cache below the file system',
+    { files: { 'sys/block/bcache0/size': '8\n' } },
+    'raw-writer',
+    /bcache0/,
+  ],
+  [
+    'a device mapper of which nothing is known',
+    { files: { 'sys/block/dm-0/dm/name': 'data\n' } },
+    'raw-writer',
+    /device mapper/,
+  ],
+  ['zfs', { files: mount('40 22 0:50 / /tank rw - zfs tank rw') }, 'raw-writer', /tank \(zfs\)/],
+  [
+    'a database on a raw device',
+    {
+      files: {
+        'sys/class/block/sdb1': '',
+        'proc/7/comm': 'oracle\n',
+        'proc/7/fdinfo/5': 'pos:\t0\nflags:\t0140002\n',
+      },
+      links: { 'proc/7/fd/5': '/dev/sdb1' },
+    },
+    'raw-writer',
+    /\/dev\/sdb1 by oracle \(7\)/,
     'warn',
   ],
   ['too much memory in use', { facts: used(600) }, 'memory-too-full', /600 of 1000 MiB/],
@@ -194,4 +228,45 @@ t.test('a helper that does not run', async (t) => {
   const surroundings = makeHost(t.testdir(), { files: GOOD });
   const { findings } = await preflight({ ...surroundings, helper: '/nonexistent/pmsm-freeze' });
   t.match(findings[0], { code: 'helper-missing', severity: 'refuse' });
+});
+
+t.test('what does not write by itself is let through', async (t) => {
+  const hosts: HostFiles[] = [
+    {
+      files: {
+        'sys/class/watchdog/watchdog0/state': 'active\n',
+        'sys/class/watchdog/watchdog0/timeout': '30\n',
+      },
+    },
+    { files: { 'sys/block/md0/md/level': 'raid0\n', 'sys/block/md0/md/array_state': 'clean\n' } },
+    {
+      files: { 'sys/block/md0/md/level': 'raid1\n', 'sys/block/md0/md/array_state': 'readonly\n' },
+    },
+    {
+      files: {
+        'sys/class/block/sdb1': '',
+        'proc/7/comm': 'smartd\n',
+        'proc/7/fdinfo/5': 'pos:\t0\nflags:\t0100000\n',
+      },
+      links: { 'proc/7/fd/5': '/dev/sdb1' },
+    },
+  ];
+  for (const [index, host] of hosts.entries()) {
+    const { findings } = await preflight(makeHost(t.testdir({ [index]: {} }), host));
+    const bad = findings.filter(({ severity }) => severity !== 'ok');
+    t.strictSame(bad, [], JSON.stringify(host));
+  }
+});
+
+t.test('targets of the device mapper', async (t) => {
+  const table = [
+    'vg-root: 0 41943040 linear 8:3 2048',
+    'secret: 0 4096 crypt aes-xts-plain64 :64:logon:x 0 8:4 0',
+    'vg-pool-tpool: 0 4096 thin-pool 253:1 253:2 128 0 0',
+    'vg-home: 0 4096 cache 253:5 253:6 253:7 128 1 writeback smq 0',
+  ].join('\n');
+  t.strictSame(activeTargets(table), [
+    'vg-pool-tpool (device mapper, thin-pool)',
+    'vg-home (device mapper, cache)',
+  ]);
 });
