@@ -15,6 +15,7 @@ import { identify, tether } from '../processes.ts';
 import type { Progress } from '../progress.ts';
 import { Bmc } from './bmc.ts';
 import { type BootFiles, copyBootFiles, removeBootFiles, supportsDirectIo } from './disk.ts';
+import { type Change, DiskServer } from './disk-server.ts';
 import { waitForStates } from './hosts.ts';
 import { bootPairOf, diskFile, gather, type Ingredients } from './ingredients.ts';
 import { Machine } from './machine.ts';
@@ -33,6 +34,8 @@ export interface LabStart extends LabOptionsInput {
   extras?: DiskExtras;
   /** Without it nothing decides, and the standby waits for it. */
   orchestrator?: boolean;
+  /** Writes down what each machine asks of its disk. */
+  logDisk?: boolean;
 }
 
 export const MACHINES = ['node1', 'node2'] as const;
@@ -60,6 +63,7 @@ export class Lab {
   readonly #keys: Artefact;
   readonly #files: BootFiles;
   readonly #bmcs: Bmc[];
+  readonly #diskServers: Partial<Record<MachineName, DiskServer>>;
   #phase: LabState['phase'] = 'starting';
   #forget: () => void = () => undefined;
   #stopped: Promise<void> | undefined;
@@ -72,6 +76,7 @@ export class Lab {
     this.#files = parts.files;
     this.#network = parts.network;
     this.#keys = parts.ingredients.keys;
+    this.#diskServers = parts.diskServers;
     this.accelerator = parts.ingredients.accelerator.name;
     this.emulator = parts.ingredients.emulator.version;
     const board = {
@@ -87,6 +92,7 @@ export class Lab {
         number,
         runDir: parts.runDir,
         network: parts.network,
+        diskUri: parts.diskServers[machineName]?.uri,
         changed: () => this.#write(),
       });
     this.machines = { node1: machine('node1', 1), node2: machine('node2', 2) };
@@ -99,13 +105,13 @@ export class Lab {
   /** Builds what is missing, then starts. Everything ends with this process, however it ends. */
   static async start(input: LabStart, progress: Progress): Promise<Lab> {
     const { name = `run-${process.pid}`, saved = false, extras = NO_EXTRAS, ...rest } = input;
-    const { orchestrator = true, ...settings } = rest;
+    const { orchestrator = true, logDisk = false, ...settings } = rest;
     const options = parseOptions(settings);
     const ingredients = await gather(options, extras, progress);
     const pair =
       saved && isSavable(options) ? await savedPair(options, ingredients, progress) : undefined;
     const base = pair?.disk ?? diskFile(ingredients.disk);
-    const lab = await Lab.create(name, options, ingredients, base);
+    const lab = await Lab.create(name, options, ingredients, base, logDisk);
     try {
       if (orchestrator) await lab.orchestrator.start();
       await progress.step(pair ? 'Starting the saved machines' : 'Booting host and standby', () =>
@@ -126,6 +132,7 @@ export class Lab {
     options: LabOptions,
     ingredients: Ingredients,
     baseDisk: string,
+    logDisk = false,
   ): Promise<Lab> {
     const runDir = makeRunDirectory(name);
     const files = await copyBootFiles(
@@ -137,7 +144,8 @@ export class Lab {
       name,
     );
     const network = await Switch.start([...MACHINES], options.single_nic);
-    const lab = new Lab(name, options, { runDir, files, network, ingredients });
+    const diskServers = logDisk ? await startDiskServers(files.disk, runDir) : {};
+    const lab = new Lab(name, options, { runDir, files, network, ingredients, diskServers });
     lab.#forget = onInterrupt(() => lab.stop());
     lab.#write();
     return lab;
@@ -215,10 +223,22 @@ export class Lab {
     this.#forget();
     await this.orchestrator.stop();
     await Promise.all(Object.values(this.machines).map((machine) => machine.powerOff()));
-    await Promise.all(this.#bmcs.map((bmc) => bmc.stop()));
+    await Promise.all([...this.#bmcs, ...this.#servers()].map((server) => server.stop()));
     await this.#network.stop();
     removeBootFiles(this.#files);
     rmSync(this.runDir, { recursive: true, force: true });
+  }
+
+  /** What a machine has changed on the disk; with `logDisk` only. */
+  diskChanges(machine: MachineName): Change[] {
+    const server = this.#diskServers[machine];
+    if (!server)
+      throw new PmsmError('lab-failed', `what ${machine} does to its disk is not logged`);
+    return server.changes();
+  }
+
+  #servers(): DiskServer[] {
+    return Object.values(this.#diskServers);
   }
 
   #write(): void {
@@ -258,6 +278,15 @@ interface LabParts {
   files: BootFiles;
   network: Switch;
   ingredients: Ingredients;
+  diskServers: Partial<Record<MachineName, DiskServer>>;
+}
+
+async function startDiskServers(
+  disk: string,
+  runDir: string,
+): Promise<Record<MachineName, DiskServer>> {
+  const start = (name: MachineName): Promise<DiskServer> => DiskServer.start(disk, name, runDir);
+  return { node1: await start('node1'), node2: await start('node2') };
 }
 
 export function parseOptions(input: unknown): LabOptions {

@@ -9,11 +9,11 @@ import { attemptOf } from '../../images/lab/demo/assemble.ts';
 import { findGaps } from '../../images/lab/demo/gaps.ts';
 import { Load } from '../../images/lab/demo/load.ts';
 import { isBegin, type Moved, move, waitForHost } from '../../images/lab/demo/migrate.ts';
+import { setFault } from '../../images/lab/faults/strike.ts';
 import { Lab } from '../../images/lab/lab.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../orchestrator/store/record.ts';
-import { setFault } from './support.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);

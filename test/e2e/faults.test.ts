@@ -10,11 +10,12 @@ import { attemptOf } from '../../images/lab/demo/assemble.ts';
 import { findGaps } from '../../images/lab/demo/gaps.ts';
 import { Load } from '../../images/lab/demo/load.ts';
 import { isBegin, type Moved, move, waitForHost } from '../../images/lab/demo/migrate.ts';
+import { leftoversOn } from '../../images/lab/faults/leftovers.ts';
+import { setFault } from '../../images/lab/faults/strike.ts';
 import { Lab } from '../../images/lab/lab.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../orchestrator/store/record.ts';
-import { checkNothingLeft, setFault } from './support.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);
@@ -49,7 +50,7 @@ async function checkUnharmed(t: Test, moved: Moved, outage_ms_max: number): Prom
   t.ok(await load.commitsAfter(moved.end_ns, PROMPT_MS), 'the client goes on');
   const { client } = findGaps(load.commits(), attemptOf(moved));
   t.ok(client !== null && client <= outage_ms_max, `the client saw ${client} ms`);
-  await checkNothingLeft(t, lab);
+  t.strictSame(await leftoversOn(lab), [], 'nothing was left behind');
 }
 
 const cases = [
@@ -161,7 +162,7 @@ t.test('the target loses power after the jump was ordered', async (t) => {
   t.equal(report.error?.code, 'fenced-target');
   t.equal(report.outcome, 'rolled-back');
   t.equal(report.owner, 'source');
-  await checkNothingLeft(t, lab);
+  t.strictSame(await leftoversOn(lab), [], 'nothing was left behind');
   t.ok(await load.commitsAfter(end_ns, PROMPT_MS), 'the client goes on');
   const check = await load.rest();
   t.match(check, { lost: 0, connection_survived: true, rows_agree: true, errors: [] });

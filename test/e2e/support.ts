@@ -9,27 +9,12 @@ import {
   type ReportFile,
   ReportFileSchema,
 } from '../../images/lab/demo/report/schema.ts';
-import type { Lab } from '../../images/lab/lab.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 const DEMO = 'images/lab/demo/main.ts';
 
 /** The slowest run that is still allowed: a single one, on a busy machine. */
 export const DOWNTIME_MS_MAX = { delta: 3000, full: 7000, stock: 9000 } as const;
-
-/** The agent passes its environment to the helper, which knows the faults (agent/native/source/faults.h). */
-export async function setFault(lab: Lab, fault: string): Promise<void> {
-  const set = fault === '' ? 'unset-environment PMSM_FAULT' : `set-environment PMSM_FAULT=${fault}`;
-  await lab.ssh(`systemctl ${set}; systemctl restart pmsm-agent`);
-}
-
-/** The machine writes to its disk again, and no attempt has left anything behind. */
-export async function checkNothingLeft(t: Test, lab: Lab): Promise<void> {
-  const written = await lab.ssh('touch /var/tmp/alive && sync -f /var/tmp/alive && echo yes');
-  t.equal(written.trim(), 'yes', 'it writes to its disk');
-  const rules = await lab.ssh('/opt/pmsm/pmsm-freeze recover 2>&1 || true');
-  t.match(rules, /0 file systems thawed, quarantine was not there/, 'nothing was left behind');
-}
 
 export interface DemoRun {
   code: number;

@@ -4,6 +4,7 @@ import { PmsmError } from '../../../agent/wire/errors.ts';
 import type { Host, StartRequest } from '../../../orchestrator/api/schemas.ts';
 import type { Client } from '../../../orchestrator/cli/client.ts';
 import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
+import type { Machine } from '../machine.ts';
 import type { MigrationReport } from './report/schema.ts';
 
 /** Longer than all phases may take together; the orchestrator's own limits come first. */
@@ -53,6 +54,12 @@ export async function move(
   const end_ns = process.hrtime.bigint();
   const report = await orchestrator.report(id);
   return { report, begin_ns, end_ns, zero_ns: zeroOf(report, planned_ns) };
+}
+
+/** From the window on nobody works on the source any more, whose processors a standby must not take. */
+export function comesFirst(standby: Machine, event: MigrationEvent): void {
+  if (isBegin(event, 'quarantine')) standby.comeFirst();
+  if (event.kind === 'end' && event.data.outcome !== 'moved') standby.standBack();
 }
 
 export function isBegin(event: MigrationEvent, phase: string): boolean {

@@ -10,14 +10,14 @@ import { assembleReport, attemptOf } from './assemble.ts';
 import { complaintsIn } from './complaints.ts';
 import { framesHold, type NamedFrame, nameFrames } from './frames.ts';
 import type { Load } from './load.ts';
-import { isBegin, type Moved, move, waitForHost } from './migrate.ts';
+import { comesFirst, type Moved, move, waitForHost } from './migrate.ts';
 import type { DemoOptions } from './options.ts';
 import type { Environment, Report } from './report/schema.ts';
 import type { MachineName, Stage } from './stage.ts';
 import { askServices, askWitness, compareWitness, diskIsClean, servicesWentOn } from './verify.ts';
 
 /** The load runs at least this long before a move, so that there is something to compare with. */
-const WARM_UP_MS = 5000;
+export const WARM_UP_MS = 5000;
 /** An emulated machine fills 64 MiB with random bytes, twice, in seconds; in minutes if its kernel debugs itself. */
 const WITNESS_LIMIT_MS = 600_000;
 const WITNESS_POLL_MS = 500;
@@ -108,9 +108,7 @@ export async function throughOrchestrator(
   const order = { source, target, engine, options: { codec, check, downtime_limit_ms, stall_ms } };
   const standby = stage.lab.machines[target];
   return await move(stage.orchestrator, order, (event) => {
-    // From here on nobody works on the source any more, whose processors a standby must not take.
-    if (isBegin(event, 'quarantine')) standby.comeFirst();
-    if (event.kind === 'end' && event.data.outcome !== 'moved') standby.standBack();
+    comesFirst(standby, event);
     onEvent(event);
   });
 }

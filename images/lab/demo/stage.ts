@@ -74,7 +74,7 @@ export async function openStage(
 }
 
 /** The run directory goes with the lab; sockets and what is too large stay out of the copy. */
-function keepLogs(runDir: string, folder: string): void {
+export function keepLogs(runDir: string, folder: string): void {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   cpSync(runDir, folder, {
