@@ -15,19 +15,14 @@ import { ROOT } from './support.ts';
 t.setTimeout(0);
 
 const CHOSEN = [
-  'F09-freeze-stop',
   'F10-freeze-kill',
   'F11-freeze-segv',
-  'F12-freeze-kill',
   'F13-freeze-segv',
-  'F14-freeze-kill',
   'F15-freeze-segv',
   'F15-freeze-hang',
-  'F16-freeze-kill',
   'F12-freeze-both',
   'F13-freeze-both',
   'F12-restore-kill',
-  'F11-source-reset',
   'F12-source-reset',
   'F13-target-reset',
   'F15-target-reset',
