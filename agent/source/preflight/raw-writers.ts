@@ -24,7 +24,7 @@ const PASSIVE_TARGETS: ReadonlySet<string> = new Set([
 ]);
 
 /** Who writes to disks below, or without, a file system that can be frozen. */
-export const rawWriters: Probe = async (surroundings) => {
+export const rawWriters: Probe = async (surroundings, facts) => {
   const found = [
     ...(await arrays(surroundings)),
     ...(await mapped(surroundings)),
@@ -34,6 +34,12 @@ export const rawWriters: Probe = async (surroundings) => {
   if (found.length > 0) return [refuse('raw-writer', listed(found), WHY)];
   const raw = await openDevices(surroundings);
   if (raw.length === 0) return ok('raw-writer', 'nothing writes to a disk by itself', WHY);
+  // Should all helpers die after commit, a stock kernel thaws processes, and only file systems stay frozen.
+  if (facts?.kernel.patched !== true) {
+    return [
+      refuse('raw-writer', listed(raw), WHY, 'Stop them for the move: this kernel has no hold.'),
+    ];
+  }
   const remedy =
     'None is needed: they are frozen, and what they have written is brought to the disk before the snapshot.';
   return [warn('raw-writer', listed(raw), WHY, remedy)];

@@ -98,6 +98,7 @@ const CASES: Array<
   [
     'a database on a raw device',
     {
+      facts: { ...FACTS, kernel: { ...FACTS.kernel, patched: true } },
       files: {
         'sys/class/block/sdb1': '',
         'proc/7/comm': 'oracle\n',
@@ -108,6 +109,19 @@ const CASES: Array<
     'raw-writer',
     /\/dev\/sdb1 by oracle \(7\)/,
     'warn',
+  ],
+  [
+    'the same with a kernel that cannot hold the machine',
+    {
+      files: {
+        'sys/class/block/sdb1': '',
+        'proc/7/comm': 'oracle\n',
+        'proc/7/fdinfo/5': 'pos:\t0\nflags:\t0140002\n',
+      },
+      links: { 'proc/7/fd/5': '/dev/sdb1' },
+    },
+    'raw-writer',
+    /\/dev\/sdb1 by oracle \(7\)/,
   ],
   ['too much memory in use', { facts: used(600) }, 'memory-too-full', /600 of 1000 MiB/],
   ['nearly too much', { facts: used(540) }, 'memory-too-full', /540 of 1000 MiB/, 'warn'],
