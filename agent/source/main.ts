@@ -66,7 +66,8 @@ async function main(): Promise<void> {
   const machine = new Machine(config.machine_file, config.machine);
   const helper = new Helper(config.helper, machine, log, config.record);
   await helper.recover();
-  const surroundings = { root: '/', helper: config.helper };
+  const enrolled = config.record !== undefined;
+  const surroundings = { root: '/', helper: config.helper, enrolled };
   const app = await makeApp({ surroundings, machine, helper, log });
   await listen(app, config);
   log.info({ machine: machine.identity, listen: config.listen }, 'agent is ready');

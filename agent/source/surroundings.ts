@@ -17,6 +17,8 @@ export interface Surroundings {
   root: string;
   /** Path of pmsm-freeze. */
   helper: string;
+  /** Its disk says who owns it, so that it does not boot from it when another machine runs. */
+  enrolled: boolean;
 }
 
 /** The text of a file, or undefined if it cannot be read: on a live /proc that is no error. */

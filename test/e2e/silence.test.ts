@@ -11,7 +11,7 @@ import { Lab, type MachineName } from '../../images/lab/lab.ts';
 import type { LabOptionsInput } from '../../images/options.ts';
 import { textProgress } from '../../images/progress.ts';
 import { Client } from '../../orchestrator/cli/client.ts';
-import { Peers, startServices } from './peers/services.ts';
+import { Peers, RAW_PLACE, startServices } from './peers/services.ts';
 
 // A migration takes what it takes; the runner has the limit.
 t.setTimeout(0);
@@ -23,6 +23,8 @@ const PROMPT_MS = 90_000;
 const CLOCK_SLACK_MS = 3;
 /** From the record of `go` to the first frame that teaches the switch the new port. */
 const PORT_MOVES_MS_MAX = 100;
+/** The raw writer writes to the page cache all the time, and the kernel brings that to the disk twice a second. */
+const RAW_RECENT_MS = 2500;
 /** The lease of a helper that got stuck (3 s), less what it had been renewed before the snapshot was there. */
 const HELD_MS = 2500;
 /** One for each attempt. */
@@ -175,4 +177,9 @@ function checkUnwritten(
   t.strictSame(inside, [], `${machine} writes nothing from the snapshot on`);
   const before = changes.filter(({ at_ns }) => at_ns <= begin_ns + slack_ns);
   t.ok(before.length > 0, `and ${before.length} times before`);
+  const raw = before.filter(
+    ({ offset_bytes: at }) => at >= RAW_PLACE.begin_bytes && at < RAW_PLACE.end_bytes,
+  );
+  const last_ms = Number(begin_ns - (raw.at(-1)?.at_ns ?? 0n)) / 1e6;
+  t.ok(last_ms < RAW_RECENT_MS, `the last time without a file system ${last_ms} ms before that`);
 }

@@ -54,13 +54,14 @@ static void *ring_worker(void *argument)
 	return NULL;
 }
 
-static void test_dirty_pages(void)
+static void test_unwritten_pages(void)
 {
-	CHECK(raw_writers_dirty_pages("nr_free_pages 7\nnr_dirty 42\nnr_writeback 3\n") == 42,
-	      "dirty pages are counted");
-	CHECK(raw_writers_dirty_pages("nr_free_pages 7\nnr_dirty 0\nnr_writeback 3\n") == 0,
+	CHECK(raw_writers_pages("nr_free_pages 7\nnr_dirty 42\nnr_writeback 3\n") == 45,
+	      "pages that are dirty, and those on their way, are counted");
+	CHECK(raw_writers_pages("nr_free_pages 7\nnr_dirty 0\nnr_writeback 0\n") == 0,
 	      "a clean machine has none");
-	CHECK(raw_writers_dirty_pages("nr_free_pages 7\nnr_dirty_threshold 9\n") == UINT64_MAX,
+	CHECK(raw_writers_pages("nr_free_pages 7\nnr_dirty_threshold 9\nnr_writeback 0\n") ==
+		  UINT64_MAX,
 	      "the threshold is not the count, and what is not said may be anything");
 }
 
@@ -397,7 +398,7 @@ static void test_tracer(void)
 int main(void)
 {
 	test_ring();
-	test_dirty_pages();
+	test_unwritten_pages();
 	test_codecs();
 	test_states();
 	test_filesystems();

@@ -113,6 +113,9 @@ int await_freeze(struct attempt *a);
 
 /* window.c */
 int window_run(struct attempt *a);
+/* What has to be known of the machine before it stands still: file systems to freeze, watchdogs to
+ * pet. */
+int look_around(struct attempt *a);
 int await_commit(struct attempt *a);
 int roll_back(struct attempt *a);
 bool kernel_is_ours(struct attempt *a); /* has our patches */

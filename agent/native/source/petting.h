@@ -23,14 +23,24 @@ struct petting {
 	uint64_t petted_ns;
 };
 
-/* Of every process; `prefix` is /dev/watchdog, or something else in a test. */
-void petting_find(struct petting *petting, const char *prefix);
+/*
+ * Of every process; `prefix` is /dev/watchdog, or something else in a test. Nonzero, -errno, if one
+ * is open that cannot be had: nothing may stand still then. Late, since who holds one may let it
+ * go, and could not as long as it is ours.
+ */
+int petting_find(struct petting *petting, const char *prefix);
 /* Often: it pets from time to time. */
 void petting_pet(struct petting *petting);
+/* Before something that takes long. */
+void petting_pet_now(struct petting *petting);
 /*
- * On the new body: its watchdog has never been started, and the kernel, which is the other one's,
- * believes that it runs.
+ * On the new body the register of the watchdog holds another machine's timeout, and the kernel,
+ * which is the other one's, believes that it knows it. First of all there, since some drivers start
+ * it as the device comes back.
  */
+void petting_set_timeouts(struct petting *petting);
+/* And others do not start it at all: when the machine is the owner, it is stopped and started,
+ * timeout included. */
 void petting_restart(struct petting *petting);
 void petting_close(struct petting *petting);
 

@@ -336,8 +336,7 @@ static int hopeless(struct attempt *a, const struct round_result *round, uint32_
 static int before_sprint(struct attempt *a)
 {
 	bystanders_stand_back(&a->guard.shared->bystanders);
-	filesystems_close(&a->filesystems);
-	return filesystems_scan(&a->filesystems, &a->failure);
+	return look_around(a);
 }
 
 static int make_rounds(struct attempt *a, const struct precopy_limits *limits)

@@ -255,7 +255,6 @@ int prepare(struct attempt *a)
 		log_text("cannot list the connections");
 	bystanders_find(&a->guard.shared->bystanders, kernel_log_files,
 			ARRAY_SIZE(kernel_log_files), getppid(), clock_deadline_ms(LEARN_LIMIT_MS));
-	petting_find(&a->petting, WATCHDOGS);
 	change_settings(a);
 	a->cycles_khz = clock_cycles_khz();
 	if (connect_orchestrator(a))

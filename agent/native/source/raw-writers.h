@@ -11,15 +11,17 @@
  * From the snapshot on that would change a disk that another machine takes over. So it is brought
  * there before, when processes and file systems stand still and nothing can follow.
  *
- * Whether there is anything costs one look at the kernel's counter of dirty pages: frozen file
- * systems have none. Only if there is, every block device is written back, whose flush of the
- * disk's own cache costs what a file system's does.
+ * Whether there is anything costs one look at the kernel's counters of pages that are dirty or on
+ * their way: frozen file systems have none. Only if there is, every block device is written back,
+ * whose flush of the disk's own cache costs what a file system's does. Devices in files are left
+ * out, since their file systems are frozen by then; if there remains anything, the attempt ends.
  */
 
-/* Nonzero with *failure: a device did not take what was written to it. */
+/* Nonzero with *failure: something could still change a disk. */
 int raw_writers_settle(struct failure *failure);
 
-/* Dirty pages by the text of /proc/vmstat; ~0 if it does not say. For the test. */
-uint64_t raw_writers_dirty_pages(const char *vmstat);
+/* Pages that are to be written, by the text of /proc/vmstat; ~0 if it does not say. For the test.
+ */
+uint64_t raw_writers_pages(const char *vmstat);
 
 #endif

@@ -63,8 +63,10 @@ static void wait_for_link(struct attempt *a)
 {
 	uint64_t deadline = clock_deadline_ms(LINK_WAIT_MS);
 
-	while (!ethtool_has_link(a->options.interface) && clock_left_ms(deadline) > 0)
+	while (!ethtool_has_link(a->options.interface) && clock_left_ms(deadline) > 0) {
+		petting_pet(&a->petting);
 		clock_sleep_ms(LINK_POLL_MS);
+	}
 }
 
 /* Tries until the orchestrator is reached. A lost SYN costs one short retry, not a second. */
@@ -214,6 +216,7 @@ int rehome(struct attempt *a)
 	 */
 	be_urgent(false);
 	fault_strike(a, PMSM_PHASE_ALIVE);
+	petting_set_timeouts(&a->petting);
 	take_mac(a);
 	take_address(a);
 	drop_inherited(a);

@@ -22,6 +22,7 @@
 #include "source/watch.h"
 #include "source/watchdog.h"
 
+#define WATCHDOGS	     "/dev/watchdog"
 #define FILESYSTEMS_LIMIT_MS 3000u
 #define REMOVE_ATTEMPTS	     20
 #define REMOVE_PAUSE_MS	     50
@@ -92,6 +93,7 @@ static int do_freeze(struct attempt *a)
 		return failure_set(&a->failure, PMSM_E_FREEZE_FAILED, error,
 				   "processes did not freeze: %s", strerror(-error));
 	atomic_store(&a->guard.shared->standing, true);
+	petting_pet_now(&a->petting);
 	if (lease_renew(a, PMSM_PHASE_TIMEOUT_MS_FREEZE))
 		return -1;
 	/* Kernel threads still run, and the journal needs them. */
@@ -136,6 +138,7 @@ static int do_snapshot(struct attempt *a)
 	guard_set(&a->guard, GUARD_HOLD);
 	state_move(attempt_state(a), STATE_FROZEN, STATE_SNAPSHOT);
 	a->snapshot_tried = true;
+	petting_pet_now(&a->petting);
 	error = deputy_start(a, &takes_over);
 	if (takes_over)
 		return 0;
@@ -296,6 +299,20 @@ static bool is_decided(struct attempt *a)
 	return state == STATE_RESUMED || state == STATE_GIVEN_UP || state == STATE_RELEASED;
 }
 
+int look_around(struct attempt *a)
+{
+	int error;
+
+	filesystems_close(&a->filesystems);
+	if (filesystems_scan(&a->filesystems, &a->failure))
+		return -1;
+	error = petting_find(&a->petting, WATCHDOGS);
+	if (error)
+		return failure_set(&a->failure, PMSM_E_WATCHDOG_ARMED, error,
+				   "nobody could pet it in the window: %s", strerror(-error));
+	return 0;
+}
+
 int window_run(struct attempt *a)
 {
 	int error = 0;
@@ -308,9 +325,8 @@ int window_run(struct attempt *a)
 	if (error)
 		return failure_set(&a->failure, PMSM_E_HIBERNATION_UNAVAILABLE, error,
 				   "/dev/snapshot: %s", strerror(-error));
-	/* Before the last round they have been looked for. */
-	if (memcheck_begin(a) ||
-	    (a->filesystems.count == 0 && filesystems_scan(&a->filesystems, &a->failure)))
+	/* Before the last round somebody has looked. */
+	if (memcheck_begin(a) || (a->filesystems.count == 0 && look_around(a)))
 		return -1;
 	/* Where there are no rounds. */
 	bystanders_stand_back(&a->guard.shared->bystanders);

@@ -33,7 +33,7 @@ export const rawWriters: Probe = async (surroundings, facts) => {
   ];
   if (found.length > 0) return [refuse('raw-writer', listed(found), WHY)];
   const raw = await openDevices(surroundings);
-  if (raw.length === 0) return ok('raw-writer', 'nothing writes to a disk by itself', WHY);
+  if (raw.length === 0) return ok('raw-writer', 'none is known', WHY);
   // Should all helpers die after commit, a stock kernel thaws processes, and only file systems stay frozen.
   if (facts?.kernel.patched !== true) {
     return [
@@ -78,21 +78,36 @@ export function activeTargets(table: string): string[] {
   return [...found];
 }
 
+/** Volumes of zfs besides: its pools write for as long as they are imported. */
 async function caches(surroundings: Surroundings): Promise<string[]> {
   const names = await namesIn(surroundings, 'sys/block');
-  return names.filter((name) => name.startsWith('bcache')).map((name) => `${name} (bcache)`);
+  const kinds = { bcache: /^bcache\d/, zfs: /^zd\d/ };
+  return Object.entries(kinds).flatMap(([kind, pattern]) =>
+    names.filter((name) => pattern.test(name)).map((name) => `${name} (${kind})`),
+  );
 }
 
 /** File systems that have their disks to themselves, and no way to be frozen. */
 async function pools(surroundings: Surroundings): Promise<string[]> {
   const mounts = await readMounts(surroundings);
   const zfs = mounts.filter(({ type, writable }) => type === 'zfs' && writable);
-  return [...new Set(zfs.map(({ source }) => `${source} (zfs)`))];
+  // A directory for each pool that is imported, mounted or not.
+  const places = await namesIn(surroundings, 'proc/spl/kstat/zfs');
+  const imported: string[] = [];
+  for (const name of places) {
+    const inside = await namesIn(surroundings, `proc/spl/kstat/zfs/${name}`);
+    if (inside.length > 0) imported.push(name);
+  }
+  return [...new Set([...zfs.map(({ source }) => source), ...imported])].map(
+    (name) => `${name} (zfs)`,
+  );
 }
 
-/** Processes that have a disk open to write to it: databases on raw devices, say. */
+/** Processes that have a disk open to write to it: databases on raw devices, say. One in a file they must not. */
 async function openDevices(surroundings: Surroundings): Promise<string[]> {
-  const disks = new Set(await namesIn(surroundings, 'sys/class/block'));
+  // In sysfs a slash cannot be part of a name.
+  const names = await namesIn(surroundings, 'sys/class/block');
+  const disks = new Set(names.map((name) => name.replaceAll('!', '/')));
   const found = new Set<string>();
   for (const pid of await namesIn(surroundings, 'proc')) {
     if (!/^\d+$/.test(pid)) continue;

@@ -4,6 +4,10 @@ import { listed, ok, type Probe, warn } from './finding.ts';
 
 const WHY =
   'Who pets a watchdog is frozen in the window. The helper does it instead, but not while a snapshot is made.';
+const UNGUARDED =
+  'Should the helpers die after commit, it resets this machine, which then boots from a disk that has another owner.';
+const ENROL =
+  'Enrol the disk (pmsm.record, docs/operations.md), or stop the watchdog for the migration.';
 const DIRECTORY = 'sys/class/watchdog';
 
 /** A hardware watchdog that counts, and might not wait for as long as a snapshot may take. */
@@ -20,6 +24,9 @@ export const watchdog: Probe = async (surroundings) => {
     if (!(Number(timeout) * 1000 > limit_ms)) hasty.push(text);
   }
   if (hasty.length > 0) return [warn('watchdog-armed', listed(hasty), WHY)];
+  if (armed.length > 0 && !surroundings.enrolled) {
+    return [warn('watchdog-armed', listed(armed), UNGUARDED, ENROL)];
+  }
   const found = armed.length > 0 ? `${listed(armed)}: will be petted` : 'no watchdog is armed';
   return ok('watchdog-armed', found, WHY);
 };

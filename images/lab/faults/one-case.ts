@@ -24,7 +24,7 @@ import { Lab, MACHINES, type MachineName } from '../lab.ts';
 import type { Expected, FaultCase } from './cases.ts';
 import { leftoversOn } from './leftovers.ts';
 import type { Checks, Result } from './results.ts';
-import { arm, bootAgain, SIDES, strikeAt } from './strike.ts';
+import { arm, bootAgain, hasStruck, SIDES, strikeAt } from './strike.ts';
 
 const STATE_LIMIT_MS = 120_000;
 const ANSWER_LIMIT_MS = 240_000;
@@ -106,7 +106,7 @@ async function remember(lab: Lab): Promise<Origin> {
 }
 
 async function strikeAndJudge(scene: Scene, progress: Progress): Promise<Omit<Result, 'seconds'>> {
-  const { one, lab, orchestrator } = scene;
+  const { orchestrator } = scene;
   for (const [side, state] of [
     ['source', 'running'],
     ['target', 'standby'],
@@ -114,10 +114,24 @@ async function strikeAndJudge(scene: Scene, progress: Progress): Promise<Omit<Re
     await waitForHost(orchestrator, SIDES[side], state, STATE_LIMIT_MS);
   }
   await sleep(WARM_UP_MS);
-  const [moved] = await progress.step('Moving', () =>
-    Promise.all([migrate(scene, progress), one.resets && bootAgain(lab, one.resets)]),
-  );
+  const moved = await progress.step('Moving', () => moveWithFault(scene, progress));
   return await progress.step('Asking everybody', () => judge(scene, moved));
+}
+
+/** A machine that is reset powers on at once, whatever the attempt does meanwhile. */
+async function moveWithFault(scene: Scene, progress: Progress): Promise<Moved> {
+  const { one, lab } = scene;
+  if (!one.resets) return await migrate(scene, progress);
+  const over = new AbortController();
+  const booted = bootAgain(lab, one.resets, over.signal);
+  try {
+    const moved = await migrate(scene, progress);
+    await booted;
+    return moved;
+  } finally {
+    over.abort();
+    await booted.catch(() => undefined);
+  }
 }
 
 async function migrate({ one, lab, orchestrator }: Scene, progress: Progress): Promise<Moved> {
@@ -140,6 +154,7 @@ async function judge(scene: Scene, moved: Moved): Promise<Omit<Result, 'seconds'
   const closed = answered && gapIsClosed(commits, attemptOf(moved)) && gap !== null;
   const outage_ms = closed ? round(gap) : null;
   const checks = await examine(scene, closed, failures);
+  if (!hasStruck(scene.lab, one)) failures.push('the fault did not strike');
   const { outcome, owner, error } = moved.report;
   const code = error?.code ?? null;
   if (!closed) failures.push('the client never got an answer after the attempt');

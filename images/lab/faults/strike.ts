@@ -1,4 +1,5 @@
 /** Makes a fault strike. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { PmsmError } from '../../../agent/wire/errors.ts';
 import type { MigrationEvent } from '../../../orchestrator/store/record.ts';
 import { isBegin } from '../demo/migrate.ts';
@@ -10,6 +11,7 @@ export const SIDES: Readonly<Record<Side, MachineName>> = { source: 'node1', tar
 /** The longest wait for a fault to strike: an attempt that goes well is over by then. */
 const STRIKE_LIMIT_MS = 300_000;
 const BOOT_LIMIT_MS = 300_000;
+const POLL_MS = 20;
 
 /** The agent passes its environment to the helper, which knows the faults (agent/native/common/fault.h). */
 export async function setFault(lab: Lab, fault: string): Promise<void> {
@@ -38,10 +40,22 @@ export function strikeAt(lab: Lab, { strike, where }: FaultCase, event: Migratio
 }
 
 /** The machine that is reset boots as any other, and its boot guard decides. */
-export async function bootAgain(lab: Lab, side: Side): Promise<void> {
+export async function bootAgain(lab: Lab, side: Side, over: AbortSignal): Promise<void> {
   const machine = lab.machines[SIDES[side]];
-  await machine.waitForPowerOff(STRIKE_LIMIT_MS).catch(() => {
-    throw new PmsmError('lab-failed', `${machine.name} was not reset: the fault did not strike`);
-  });
-  await machine.powerOn('host');
+  for (const deadline = performance.now() + STRIKE_LIMIT_MS; machine.isRunning(); ) {
+    if (over.aborted) return;
+    if (performance.now() > deadline) {
+      throw new PmsmError('lab-failed', `${machine.name} was not reset: the fault did not strike`);
+    }
+    await sleep(POLL_MS);
+  }
+  // What ends with the attempt is not a reset but its own end, or the lab's.
+  if (!over.aborted) await machine.powerOn('host');
+}
+
+/** The helpers say so on their machine's console, at whatever level it is. */
+export function hasStruck(lab: Lab, { strike, where }: FaultCase): boolean {
+  if (strike.by === 'lab') return true;
+  const words = `pmsm: fault ${faultOf(where)}:${strike.action} strikes`;
+  return Object.values(lab.machines).some((machine) => machine.consoleText().includes(words));
 }

@@ -44,9 +44,18 @@ const RAW_WRITER = [
   'do sleep 0.02; done',
 ].join('; ');
 
+/**
+ * Left to itself the kernel writes back what is half a minute old, which no window is long enough to see; and what is
+ * written back at once is rarely there when everybody stands still.
+ */
+const EAGER = 'sysctl -qw vm.dirty_expire_centisecs=50 vm.dirty_writeback_centisecs=50';
+/** Where that writer writes: the second partition's first half MiB is for the record. */
+export const RAW_PLACE = { begin_bytes: 1_572_864, end_bytes: 2_097_152 } as const;
+
 export async function startServices(lab: Lab): Promise<void> {
   await lab.ssh(
     [
+      EAGER,
       socketUnit('peer-echo', ECHO_PORT, '/usr/bin/cat'),
       socketUnit('peer-chatter', CHATTER_PORT, '/usr/bin/yes pmsm'),
       'systemctl daemon-reload',

@@ -42,6 +42,7 @@ export const GOOD: Record<string, string> = {
 };
 
 export interface HostFiles {
+  enrolled?: boolean;
   files?: Record<string, string | undefined>;
   links?: Record<string, string>;
   facts?: object;
@@ -72,7 +73,7 @@ esac
 `;
   writeAt(helper, script);
   chmodSync(helper, 0o755);
-  return { root, helper };
+  return { root, helper, enrolled: host.enrolled ?? true };
 }
 
 function writeAt(path: string, text: string): void {

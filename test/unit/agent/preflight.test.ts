@@ -94,6 +94,26 @@ const CASES: Array<
     'raw-writer',
     /device mapper/,
   ],
+  [
+    'a pool of zfs of which nothing is mounted',
+    { files: { 'proc/spl/kstat/zfs/tank/state': 'ONLINE\n' } },
+    'raw-writer',
+    /tank \(zfs\)/,
+  ],
+  ['a volume of zfs', { files: { 'sys/block/zd0/size': '8\n' } }, 'raw-writer', /zd0 \(zfs\)/],
+  [
+    'a watchdog on a machine that boots from its disk whoever owns it',
+    {
+      enrolled: false,
+      files: {
+        'sys/class/watchdog/watchdog0/state': 'active\n',
+        'sys/class/watchdog/watchdog0/timeout': '30\n',
+      },
+    },
+    'watchdog-armed',
+    /watchdog0, 30 s/,
+    'warn',
+  ],
   ['zfs', { files: mount('40 22 0:50 / /tank rw - zfs tank rw') }, 'raw-writer', /tank \(zfs\)/],
   [
     'a database on a raw device',
