@@ -50,12 +50,16 @@ export class DiskServer {
       env: { ...process.env, TZ: 'UTC' },
     });
     closeSync(errors);
-    child.once('error', () => undefined);
+    let missing = '';
+    child.once('error', (error) => {
+      missing = error.message;
+    });
     child.unref();
     const server = new DiskServer(file('log'), file('sock'), child);
     for (const deadline = performance.now() + START_LIMIT_MS; !existsSync(file('sock')); ) {
-      if (child.exitCode !== null || performance.now() > deadline) {
-        throw new PmsmError('lab-failed', `nbdkit: ${tailOf(file('errors')).trim()}`);
+      if (missing || child.exitCode !== null || performance.now() > deadline) {
+        await server.stop();
+        throw new PmsmError('lab-failed', `nbdkit: ${missing || tailOf(file('errors')).trim()}`);
       }
       await sleep(POLL_MS);
     }

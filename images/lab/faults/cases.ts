@@ -24,6 +24,8 @@ export interface Expected {
   readonly other: 'off' | 'standby' | 'away' | 'held';
   /** Of the report; null if it has none. Several if it depends on who is faster. */
   readonly codes: readonly (string | null)[];
+  /** Of the report; null if it does not matter. */
+  readonly warnings: readonly string[] | null;
   readonly outage_ms_max: number;
 }
 
@@ -55,6 +57,7 @@ const MOVED: Expected = {
   machine: 'goes on',
   other: 'off',
   codes: [null],
+  warnings: [],
   outage_ms_max: OUTAGE_MS_MAX,
 };
 const KEPT: Expected = {
@@ -63,6 +66,7 @@ const KEPT: Expected = {
   machine: 'goes on',
   other: 'standby',
   codes: [],
+  warnings: null,
   outage_ms_max: OUTAGE_MS_MAX,
 };
 
@@ -189,14 +193,14 @@ const RESETS: readonly FaultCase[] = [
     'go',
     'reset',
     'the target is reset when it has reported: go is on its way',
-    { ...booted(MOVED), codes: ['thaw-unconfirmed'] },
+    { ...booted(MOVED), codes: ['thaw-unconfirmed'], warnings: null },
     'target',
   ),
   helper(
     'thaw',
     'reset',
     'the target is reset when go has come: an ordinary crash of that machine',
-    { ...booted(MOVED), codes: ['thaw-unconfirmed'] },
+    { ...booted(MOVED), codes: ['thaw-unconfirmed'], warnings: null },
     'target',
   ),
 ];
@@ -209,10 +213,12 @@ const STUCK: readonly FaultCase[] = [
   }),
   helper('thaw', 'late', 'the helper dies when it has taken go, and its deputy is gone', {
     ...MOVED,
+    warnings: null,
     codes: ['thaw-unconfirmed'],
   }),
   helper('thaw', 'hang', 'the helper gets stuck when it has taken go, and its deputy is gone', {
     ...MOVED,
+    warnings: null,
     codes: ['thaw-unconfirmed'],
     outage_ms_max: STUCK_OUTAGE_MS_MAX,
   }),
@@ -222,6 +228,7 @@ const SEVERAL: readonly FaultCase[] = [
   helper('jump', 'both', 'helper and deputy die on the source, which stays frozen', {
     ...MOVED,
     other: 'held',
+    warnings: ['release-unconfirmed'],
   }),
   helper('alive', 'both', 'helper and deputy die on the new body, which stays frozen', {
     ...KEPT,
@@ -263,7 +270,7 @@ function booted(expected: Expected): Expected {
 
 /** The machine goes on on the target, and the one that was reset waits as a standby. */
 function vacated(): Expected {
-  return { ...MOVED, other: 'standby' };
+  return { ...MOVED, other: 'standby', warnings: ['release-unconfirmed'] };
 }
 
 /** The target does not run what it was given, and how long it takes to be certain depends on who says so first. */

@@ -106,7 +106,7 @@ async function remember(lab: Lab): Promise<Origin> {
 }
 
 async function strikeAndJudge(scene: Scene, progress: Progress): Promise<Omit<Result, 'seconds'>> {
-  const { orchestrator } = scene;
+  const { one, orchestrator } = scene;
   for (const [side, state] of [
     ['source', 'running'],
     ['target', 'standby'],
@@ -114,20 +114,34 @@ async function strikeAndJudge(scene: Scene, progress: Progress): Promise<Omit<Re
     await waitForHost(orchestrator, SIDES[side], state, STATE_LIMIT_MS);
   }
   await sleep(WARM_UP_MS);
-  const moved = await progress.step('Moving', () => moveWithFault(scene, progress));
-  return await progress.step('Asking everybody', () => judge(scene, moved));
+  const { moved, source_was_on } = await progress.step('Moving', () =>
+    moveWithFault(scene, progress),
+  );
+  const failures: string[] = [];
+  // Until the target was heard to run, the source is the last copy of what was in memory.
+  if (one.expected.owner === 'target' && one.expected.machine === 'boots' && !source_was_on) {
+    failures.push('the last copy was let go before the target ran');
+  }
+  return await progress.step('Asking everybody', () => judge(scene, moved, failures));
 }
 
 /** A machine that is reset powers on at once, whatever the attempt does meanwhile. */
-async function moveWithFault(scene: Scene, progress: Progress): Promise<Moved> {
+async function moveWithFault(
+  scene: Scene,
+  progress: Progress,
+): Promise<{ moved: Moved; source_was_on: boolean }> {
   const { one, lab } = scene;
-  if (!one.resets) return await migrate(scene, progress);
+  const source = lab.machines[SIDES.source];
+  if (!one.resets) {
+    return { moved: await migrate(scene, progress), source_was_on: source.isRunning() };
+  }
   const over = new AbortController();
   const booted = bootAgain(lab, one.resets, over.signal);
   try {
     const moved = await migrate(scene, progress);
+    const source_was_on = source.isRunning();
     await booted;
-    return moved;
+    return { moved, source_was_on };
   } finally {
     over.abort();
     await booted.catch(() => undefined);
@@ -144,10 +158,13 @@ async function migrate({ one, lab, orchestrator }: Scene, progress: Progress): P
   });
 }
 
-async function judge(scene: Scene, moved: Moved): Promise<Omit<Result, 'seconds'>> {
+async function judge(
+  scene: Scene,
+  moved: Moved,
+  failures: string[],
+): Promise<Omit<Result, 'seconds'>> {
   const { one, load } = scene;
   const { expected } = one;
-  const failures: string[] = [];
   const answered = await load.commitsAfter(attemptOf(moved).end_ns, ANSWER_LIMIT_MS);
   const commits = load.commits();
   const gap = findGaps(commits, attemptOf(moved)).client;
@@ -155,7 +172,11 @@ async function judge(scene: Scene, moved: Moved): Promise<Omit<Result, 'seconds'
   const outage_ms = closed ? round(gap) : null;
   const checks = await examine(scene, closed, failures);
   if (!hasStruck(scene.lab, one)) failures.push('the fault did not strike');
-  const { outcome, owner, error } = moved.report;
+  const { outcome, owner, error, warnings } = moved.report;
+  const warned = warnings.map((warning) => warning.code).join(', ');
+  if (expected.warnings && warned !== expected.warnings.join(', ')) {
+    failures.push(`it warns of ${warned || 'nothing'}`);
+  }
   const code = error?.code ?? null;
   if (!closed) failures.push('the client never got an answer after the attempt');
   if (outcome !== expected.outcome) failures.push(`it was ${outcome}`);
