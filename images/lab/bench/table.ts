@@ -1,5 +1,5 @@
 /** The summary as a table: ratios first, milliseconds second. For the terminal and, as Markdown, for docs. */
-import { formatBytes, formatMs } from '../demo/report/format.ts';
+import { alignColumns, formatBytes, formatMs } from '../demo/report/format.ts';
 import { engines } from './engines/index.ts';
 import { nameMemory, type Summary } from './summary.ts';
 
@@ -38,14 +38,7 @@ export function rowsOf(summaries: readonly Summary[]): string[][] {
 }
 
 export function drawTable(summaries: readonly Summary[]): string {
-  const rows = [[...HEAD], ...rowsOf(summaries)];
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd();
-  return rows.map(line).join('\n');
+  return alignColumns([[...HEAD], ...rowsOf(summaries)]);
 }
 
 export function drawMarkdown(summaries: readonly Summary[]): string {

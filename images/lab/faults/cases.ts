@@ -70,41 +70,22 @@ const KEPT: Expected = {
   outage_ms_max: OUTAGE_MS_MAX,
 };
 
-const helper = (
-  where: PhaseName,
-  action: string,
-  what: string,
-  expected: Expected,
-  resets: Side | null = null,
-): FaultCase => {
-  const strike = { by: 'source-helper', action } as const;
-  return {
-    id: `${faultOf(where)}-${resets ?? 'freeze'}-${action}`,
-    where,
-    what,
-    strike,
-    resets,
-    expected,
+/** A reset is named by its machine, all else by the program that does it. */
+function struckBy(by: 'source-helper' | 'standby-helper', program: 'freeze' | 'restore') {
+  return (
+    where: PhaseName,
+    action: string,
+    what: string,
+    expected: Expected,
+    resets: Side | null = null,
+  ): FaultCase => {
+    const id = `${faultOf(where)}-${resets ?? program}-${action}`;
+    return { id, where, what, strike: { by, action }, resets, expected };
   };
-};
+}
 
-const standby = (
-  where: PhaseName,
-  action: string,
-  what: string,
-  expected: Expected,
-  resets: Side | null = null,
-): FaultCase => {
-  const strike = { by: 'standby-helper', action } as const;
-  return {
-    id: `${faultOf(where)}-${resets ?? 'restore'}-${action}`,
-    where,
-    what,
-    strike,
-    resets,
-    expected,
-  };
-};
+const helper = struckBy('source-helper', 'freeze');
+const standby = struckBy('standby-helper', 'restore');
 
 const plug = (where: PhaseName, victim: Side, what: string, expected: Expected): FaultCase => ({
   id: `${faultOf(where)}-${victim}-plug`,

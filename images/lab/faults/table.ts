@@ -1,5 +1,5 @@
 /** The faults as a table: for the terminal, as Markdown for docs, and as a page. */
-import { formatMs } from '../demo/report/format.ts';
+import { alignColumns, formatMs } from '../demo/report/format.ts';
 import type { Checks, Result } from './results.ts';
 
 export const HEAD = ['fault', 'what', 'runs now', 'outage', 'checks', 'holds'] as const;
@@ -24,14 +24,7 @@ function sayChecks(checks: Checks): string {
 }
 
 export function drawText(results: readonly Result[]): string {
-  const rows = [[...HEAD], ...rowsOf(results)];
-  const widths = HEAD.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd();
-  return rows.map(line).join('\n');
+  return alignColumns([[...HEAD], ...rowsOf(results)]);
 }
 
 /** For docs. */
