@@ -115,7 +115,12 @@ async function moving(t: Test, lab: Lab): Promise<void> {
   t.ok(rest.length > 0, 'it goes on to speak');
   const waking = ({ at_ns }: Frame) => at_ns > when('alive', 'begin') && at_ns < go;
   t.strictSame(strays(said.filter(waking)), [], 'nor anything else but the flow');
-  const { stdout } = await lab.exec(['bridge', 'fdb', 'show', 'br', 'br0']);
+  // Among the programs of administrators, which not every user has in his path.
+  const { stdout } = await lab.exec([
+    'sh',
+    '-c',
+    'PATH=$PATH:/usr/sbin:/sbin bridge fdb show br br0',
+  ]);
   t.match(
     String(stdout),
     new RegExp(`${SERVICE_MAC} dev node2-s`),

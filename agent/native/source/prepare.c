@@ -24,7 +24,6 @@
 #define DEVICE_BUSY_MS	  1000
 #define DEVICE_POLL_MS	  50
 #define RECLAIM_LIMIT_MS  2000
-#define WATCHDOGS	  "/dev/watchdog"
 #define LEARN_LIMIT_MS	  1000
 
 bool told_to_end(void)

@@ -1655,7 +1655,7 @@ static inline const char *pmsm_error_title(uint32_t code)
 	case 36:
 		return "A crash kernel is loaded on the source.";
 	case 37:
-		return "A hardware watchdog on the source waits for less than a snapshot may take.";
+		return "A hardware watchdog could reset the source while it stands still.";
 	case 38:
 		return "Something on the source writes to a disk without a file system that could be frozen.";
 	case 40:

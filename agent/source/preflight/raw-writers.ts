@@ -6,6 +6,10 @@ const WHY =
   'The disk must not change between the snapshot and the moment the target takes it over, and freezing file systems ' +
   'does not stop who writes to a disk without one.';
 
+const WHY_IN_A_FILE =
+  'What is written to a disk that lies in a file cannot be brought there once the file system of that file is frozen.';
+const STOP = 'Stop them for the move.';
+
 /** Levels of MD without anything to bring up to date: no bitmap, no mark of a clean array. */
 const PASSIVE_LEVELS: ReadonlySet<string> = new Set(['raid0', 'linear']);
 /** States of an array that is not written to (Documentation/admin-guide/md.rst). */
@@ -34,11 +38,11 @@ export const rawWriters: Probe = async (surroundings, facts) => {
   if (found.length > 0) return [refuse('raw-writer', listed(found), WHY)];
   const raw = await openDevices(surroundings);
   if (raw.length === 0) return ok('raw-writer', 'none is known', WHY);
+  const inFiles = raw.filter((text) => text.startsWith('/dev/loop'));
+  if (inFiles.length > 0) return [refuse('raw-writer', listed(inFiles), WHY_IN_A_FILE, STOP)];
   // Should all helpers die after commit, a stock kernel thaws processes, and only file systems stay frozen.
   if (facts?.kernel.patched !== true) {
-    return [
-      refuse('raw-writer', listed(raw), WHY, 'Stop them for the move: this kernel has no hold.'),
-    ];
+    return [refuse('raw-writer', listed(raw), WHY, `${STOP} This kernel has no hold.`)];
   }
   const remedy =
     'None is needed: they are frozen, and what they have written is brought to the disk before the snapshot.';
@@ -103,7 +107,7 @@ async function pools(surroundings: Surroundings): Promise<string[]> {
   );
 }
 
-/** Processes that have a disk open to write to it: databases on raw devices, say. One in a file they must not. */
+/** Processes that have a disk open to write to it: databases on raw devices, say. */
 async function openDevices(surroundings: Surroundings): Promise<string[]> {
   // In sysfs a slash cannot be part of a name.
   const names = await namesIn(surroundings, 'sys/class/block');

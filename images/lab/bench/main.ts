@@ -2,15 +2,13 @@
  * `npm run bench`: the same machine, with the same load and client, moved in every way there is, in turn, and
  * the figures side by side. Written after every run, so that what ends it loses nothing: `--resume` goes on.
  */
-import { CommanderError } from 'commander';
-import { toPmsmError } from '../../../agent/wire/errors.ts';
-import { wasInterrupted } from '../../cleanup.ts';
 import { inTree } from '../../paths.ts';
 import { textProgress } from '../../progress.ts';
 import { requireWritable, writeWhole } from '../demo/output.ts';
 import { formatMs } from '../demo/report/format.ts';
 import type { Report } from '../demo/report/schema.ts';
 import { failuresOf } from '../demo/verdict.ts';
+import { runProgram } from '../program.ts';
 import { runCase } from './case.ts';
 import { chooseEmulator } from './emulator.ts';
 import { exportTo, requireFolder } from './export.ts';
@@ -62,17 +60,4 @@ function lineOf(report: Report): string {
   return `${report.engine}: client ${formatMs(client)}, window ${formatMs(window)}${failures.join('')}`;
 }
 
-async function main(): Promise<number> {
-  try {
-    return await bench(parseOptions(process.argv.slice(2)));
-  } catch (thrown) {
-    // The cleanups run and end this process; what fails meanwhile fails because of them.
-    if (wasInterrupted()) await new Promise(() => undefined);
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    const error = toPmsmError(thrown);
-    process.stderr.write(`${error.message}\n${error.remedy}\n`);
-    return error.exitCode;
-  }
-}
-
-process.exitCode = await main();
+await runProgram(() => bench(parseOptions(process.argv.slice(2))));

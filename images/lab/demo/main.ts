@@ -1,8 +1,7 @@
 /** `npm run demo`: moves a database host between two emulated machines and proves what came of it. */
-import { CommanderError } from 'commander';
-import { toPmsmError } from '../../../agent/wire/errors.ts';
 import { wasInterrupted } from '../../cleanup.ts';
 import { textProgress } from '../../progress.ts';
+import { runProgram } from '../program.ts';
 import { type DemoOptions, parseOptions } from './options.ts';
 import { LOGS, PAGE, requireWritable, writeReports } from './output.ts';
 import type { Report } from './report/schema.ts';
@@ -43,15 +42,4 @@ async function demo(options: DemoOptions): Promise<number> {
   }
 }
 
-async function main(): Promise<number> {
-  try {
-    return await demo(parseOptions(process.argv.slice(2)));
-  } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    const error = toPmsmError(thrown);
-    process.stderr.write(`${error.message}\n${error.remedy}\n`);
-    return error.exitCode;
-  }
-}
-
-process.exitCode = await main();
+await runProgram(() => demo(parseOptions(process.argv.slice(2))));

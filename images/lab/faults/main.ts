@@ -4,7 +4,6 @@
  */
 import { rmSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { CommanderError } from 'commander';
 import { toPmsmError } from '../../../agent/wire/errors.ts';
 import { wasInterrupted } from '../../cleanup.ts';
 import { inTree } from '../../paths.ts';
@@ -12,6 +11,7 @@ import { type Progress, textProgress } from '../../progress.ts';
 import { ensurePackages } from '../../setup/packages.ts';
 import { requireWritable, writeWhole } from '../demo/output.ts';
 import { keepLogs } from '../demo/stage.ts';
+import { runProgram } from '../program.ts';
 import { CASES, type FaultCase } from './cases.ts';
 import { notPlayed, runCase } from './one-case.ts';
 import { chosen, type FaultsOptions, parseOptions } from './options.ts';
@@ -69,17 +69,4 @@ function inOrder(results: readonly Result[]): Result[] {
   return CASES.flatMap(({ id }) => results.filter((result) => result.id === id));
 }
 
-async function main(): Promise<number> {
-  try {
-    return await faults(parseOptions(process.argv.slice(2)));
-  } catch (thrown) {
-    // The cleanups run and end this process; what fails meanwhile fails because of them.
-    if (wasInterrupted()) await new Promise(() => undefined);
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
-    const error = toPmsmError(thrown);
-    process.stderr.write(`${error.message}\n${error.remedy}\n`);
-    return error.exitCode;
-  }
-}
-
-process.exitCode = await main();
+await runProgram(() => faults(parseOptions(process.argv.slice(2))));

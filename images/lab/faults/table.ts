@@ -1,5 +1,6 @@
 /** The faults as a table: for the terminal, as Markdown for docs, and as a page. */
 import { alignColumns, formatMs } from '../demo/report/format.ts';
+import { CASES } from './cases.ts';
 import type { Checks, Result } from './results.ts';
 
 export const HEAD = ['fault', 'what', 'runs now', 'outage', 'checks', 'holds'] as const;
@@ -42,7 +43,7 @@ export function drawPage(results: readonly Result[]): string {
     'kernels), that the disk names the machine that runs, that the other one is off, waits or stays frozen, and that',
     'nothing is left behind; a machine that was reset has lost what was in its memory.',
     '',
-    `${held} of ${results.length} hold.`,
+    `${held} of ${results.length} hold; there are ${CASES.length} in all (\`npm run faults -- --list\`).`,
     '',
     line(HEAD),
     line(HEAD.map(() => '---')),

@@ -131,6 +131,20 @@ const CASES: Array<
     'warn',
   ],
   [
+    'somebody who writes to a disk in a file',
+    {
+      facts: { ...FACTS, kernel: { ...FACTS.kernel, patched: true } },
+      files: {
+        'sys/class/block/loop7': '',
+        'proc/7/comm': 'mkfs\n',
+        'proc/7/fdinfo/5': 'pos:\t0\nflags:\t0100002\n',
+      },
+      links: { 'proc/7/fd/5': '/dev/loop7' },
+    },
+    'raw-writer',
+    /\/dev\/loop7 by mkfs \(7\)/,
+  ],
+  [
     'the same with a kernel that cannot hold the machine',
     {
       files: {
